@@ -1,0 +1,277 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one row: the flag's name, its preset value and help as text, and
+// where the value goes.
+type setting struct {
+	name   string
+	preset string
+	help   string // the flag package's form: `argument` in back quotes
+	target
+}
+
+// target is a field of Config: set checks and stores, show prints what is stored.
+// hide, where there is one, makes a value printable that may hold a secret.
+type target struct {
+	set  func(string) error
+	show func() string
+	hide func(string) string
+}
+
+func (s setting) variable() string {
+	return "CHATD_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+func (s setting) printable(value string) string {
+	if s.hide != nil {
+		return s.hide(value)
+	}
+	return value
+}
+
+func text(p *string) target {
+	return target{
+		set:  func(v string) error { *p = v; return nil },
+		show: func() string { return *p },
+	}
+}
+
+func boolean(p *bool) target {
+	return target{
+		set: func(v string) error {
+			b, err := strconv.ParseBool(v)
+			if err != nil {
+				return errors.New("want true or false")
+			}
+			*p = b
+			return nil
+		},
+		show: func() string { return strconv.FormatBool(*p) },
+	}
+}
+
+func number(p *int, low, high int) target {
+	return target{
+		set: func(v string) error {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < low || n > high {
+				return fmt.Errorf("want a number from %d to %d", low, high)
+			}
+			*p = n
+			return nil
+		},
+		show: func() string { return strconv.Itoa(*p) },
+	}
+}
+
+func duration(p *time.Duration, low, high time.Duration) target {
+	return target{
+		set: func(v string) error {
+			d, err := time.ParseDuration(v)
+			if err != nil || d < low || d > high {
+				return fmt.Errorf("want a duration from %s to %s, such as 90s or 2h", low, high)
+			}
+			*p = d
+			return nil
+		},
+		show: func() string { return p.String() },
+	}
+}
+
+func oneOf(p *string, allowed ...string) target {
+	return target{
+		set: func(v string) error {
+			if !slices.Contains(allowed, v) {
+				return fmt.Errorf("want %s", strings.Join(allowed, " or "))
+			}
+			*p = v
+			return nil
+		},
+		show: func() string { return *p },
+	}
+}
+
+func level(p *slog.Level) target {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	return target{
+		set: func(v string) error {
+			l, ok := levels[v]
+			if !ok {
+				return errors.New("want debug, info, warn or error")
+			}
+			*p = l
+			return nil
+		},
+		show: func() string { return strings.ToLower(p.String()) },
+	}
+}
+
+func address(p *string) target {
+	return target{
+		set: func(v string) error {
+			_, port, err := net.SplitHostPort(v)
+			if err != nil {
+				return errors.New("want host:port, such as 127.0.0.1:8080 or :8080")
+			}
+			if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+				return errors.New("want a port from 0 to 65535")
+			}
+			*p = v
+			return nil
+		},
+		show: func() string { return *p },
+	}
+}
+
+const maxNameBytes = 64
+
+// isNameByte says what an instance's name is made of. A "~" must never be: HAProxy
+// puts it between the name and the session's id.
+func isNameByte(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
+}
+
+func instance(p *string) target {
+	return target{
+		set: func(v string) error {
+			if len(v) > maxNameBytes || strings.ContainsFunc(v, func(r rune) bool { return !isNameByte(r) }) {
+				return fmt.Errorf("want 1 to %d of A-Z a-z 0-9 . _ -", maxNameBytes)
+			}
+			*p = v
+			return nil
+		},
+		show: func() string { return *p },
+	}
+}
+
+// origins brings each origin into the form that a browser sends: lower case,
+// without a port that the scheme implies.
+func origins(p *[]string) target {
+	defaultPort := map[string]string{"http": "80", "https": "443"}
+	return target{
+		set: func(v string) error {
+			var list []string
+			for item := range items(v) {
+				u, err := url.Parse(strings.ToLower(item))
+				if err != nil || defaultPort[u.Scheme] == "" || u.Hostname() == "" || strings.Contains(u.Host, "*") ||
+					u.Scheme+"://"+u.Host != strings.ToLower(item) {
+					return fmt.Errorf("%q: want http://host[:port] or https://host[:port], nothing after it, no *", item)
+				}
+				list = append(list, u.Scheme+"://"+strings.TrimSuffix(u.Host, ":"+defaultPort[u.Scheme]))
+			}
+			*p = list
+			return nil
+		},
+		show: func() string { return strings.Join(*p, ",") },
+	}
+}
+
+func prefixes(p *[]netip.Prefix) target {
+	return target{
+		set: func(v string) error {
+			var list []netip.Prefix
+			if v == "none" {
+				v = ""
+			}
+			for item := range items(v) {
+				prefix, err := netip.ParsePrefix(item)
+				if err != nil {
+					addr, addrErr := netip.ParseAddr(item)
+					if addrErr != nil {
+						return fmt.Errorf("%q: want an address or a network such as 10.0.0.0/8, or none", item)
+					}
+					prefix = netip.PrefixFrom(addr, addr.BitLen())
+				}
+				list = append(list, prefix.Masked())
+			}
+			*p = list
+			return nil
+		},
+		show: func() string {
+			if len(*p) == 0 {
+				return "none"
+			}
+			var list []string
+			for _, prefix := range *p {
+				list = append(list, prefix.String())
+			}
+			return strings.Join(list, ",")
+		},
+	}
+}
+
+func items(v string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for item := range strings.SplitSeq(v, ",") {
+			if item = strings.TrimSpace(item); item != "" && !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+func redisURL(p *string) target {
+	return target{
+		set: func(v string) error {
+			if v == "" {
+				*p = ""
+				return nil
+			}
+			u, err := url.Parse(v)
+			switch {
+			case err != nil:
+				// The parser's own words would repeat the URL, and the password with it.
+				return errors.New("want a URL; special characters in a password are written as %XX")
+			case u.Scheme == "redis" || u.Scheme == "rediss":
+				if u.Hostname() == "" {
+					return fmt.Errorf("want a host: %s://host:6379/0", u.Scheme)
+				}
+			case u.Scheme == "unix":
+				if u.Path == "" {
+					return errors.New("want a path: unix:///run/redis.sock")
+				}
+			default:
+				return errors.New("want redis://, rediss:// or unix://")
+			}
+			*p = v
+			return nil
+		},
+		show: func() string {
+			if *p == "" {
+				return "embedded"
+			}
+			return redact(*p)
+		},
+		hide: redact,
+	}
+}
+
+// redact hides what may be secret in a URL: the password, parameters with "pass"
+// in their name, and all of it where it is no URL.
+func redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" || u.Scheme == "" {
+		return "xxxxx"
+	}
+	if query := u.Query(); len(query) > 0 {
+		for name := range query {
+			if strings.Contains(strings.ToLower(name), "pass") {
+				query.Set(name, "xxxxx")
+			}
+		}
+		u.RawQuery = query.Encode()
+	}
+	return u.Redacted()
+}
