@@ -1,0 +1,140 @@
+package chat
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/secure/precis"
+)
+
+// maxNameRunes bounds the names of people and rooms, in code points.
+const maxNameRunes = 32
+
+// ParseName returns the canonical form of a person's or public room's name: 1
+// to 32 letters, digits, '-', '_' and '.', beginning with a letter or digit,
+// folded by the UsernameCaseMapped profile of RFC 8265 (width, case, NFC, the
+// bidi rule), and in one script, so that no name borrows letters that look like
+// another's. The error is an *Error of code bad_name that a person can read.
+func ParseName(s string) (string, error) {
+	if s == "" {
+		return "", badName("A name is needed.")
+	}
+	if !utf8.ValidString(s) || len(s) > maxNameRunes*utf8.UTFMax {
+		return "", badName("This name is too long: 32 characters at most.")
+	}
+	name, err := precis.UsernameCaseMapped.String(s)
+	if err != nil {
+		return "", badName("This name has characters that are not allowed: use letters, digits, '-', '_' and '.'.")
+	}
+	if utf8.RuneCountInString(name) > maxNameRunes {
+		return "", badName("This name is too long: 32 characters at most.")
+	}
+	for i, r := range name {
+		letter := unicode.IsLetter(r) || unicode.IsDigit(r)
+		if !letter && (i == 0 || !unicode.IsMark(r) && !strings.ContainsRune("-_.", r)) {
+			return "", badName("This name has characters that are not allowed: use letters, digits, '-', '_' and '.', and begin with a letter or digit.")
+		}
+	}
+	if mixesScripts(name) {
+		return "", badName("This name mixes alphabets, which makes it look like another's: use one.")
+	}
+	return name, nil
+}
+
+// together are scripts that one language writes in one word (UTS 39, section 5.2).
+var together = [][]string{
+	{"Han", "Hiragana", "Katakana", "Latin"},
+	{"Han", "Bopomofo", "Latin"},
+	{"Han", "Hangul", "Latin"},
+}
+
+func mixesScripts(name string) bool {
+	ascii := true
+	for i := range len(name) {
+		ascii = ascii && name[i] < utf8.RuneSelf
+	}
+	if ascii {
+		return false
+	}
+	scripts := map[string]bool{}
+	for _, r := range name {
+		for script, table := range unicode.Scripts {
+			if script != "Common" && script != "Inherited" && unicode.Is(table, r) {
+				scripts[script] = true
+			}
+		}
+	}
+	if len(scripts) <= 1 {
+		return false
+	}
+	for _, set := range together {
+		within := 0
+		for _, script := range set {
+			if scripts[script] {
+				within++
+			}
+		}
+		if within == len(scripts) {
+			return false
+		}
+	}
+	return true
+}
+
+// Universe is the room that shows what is said in all public rooms. It has no
+// feed of its own.
+const Universe Room = "universe"
+
+// A Room is a room's canonical name: "general", or "@alice:bob" for the direct
+// conversation of two people, whose names stand in order.
+type Room string
+
+// ParseRoom reads a room's name as user writes it: a public room's name, a
+// direct conversation as "@NAME" or by its canonical name. The error is an
+// *Error: bad_name, or forbidden for a conversation of others.
+func ParseRoom(user, s string) (Room, error) {
+	rest, direct := strings.CutPrefix(s, "@")
+	if !direct {
+		name, err := ParseName(s)
+		return Room(name), err
+	}
+	a, b, canonical := strings.Cut(rest, ":")
+	if !canonical {
+		b = user
+	}
+	a, err := ParseName(a)
+	if err != nil {
+		return "", err
+	}
+	if b, err = ParseName(b); err != nil {
+		return "", err
+	}
+	if a != user && b != user {
+		return "", &Error{Code: CodeForbidden, Message: "This is a conversation of other people."}
+	}
+	if b < a {
+		a, b = b, a
+	}
+	return Room("@" + a + ":" + b), nil
+}
+
+// Direct returns the two people of a direct conversation, the same one twice
+// for somebody's notes to self. ok is false for a public room.
+func (r Room) Direct() (a, b string, ok bool) {
+	rest, direct := strings.CutPrefix(string(r), "@")
+	if !direct {
+		return "", "", false
+	}
+	return strings.Cut(rest, ":")
+}
+
+// With returns the other person of user's direct conversation, "" for a public
+// room.
+func (r Room) With(user string) string {
+	a, b, _ := r.Direct()
+	if a == user {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,218 @@
+package chat
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// Subprotocol is the WebSocket subprotocol of this contract.
+	Subprotocol = "chatd.v1"
+	// MaxFrameBytes is the largest frame that a client may send.
+	MaxFrameBytes = 64 << 10
+	// MaxHistory is the most events that one history request brings.
+	MaxHistory = 200
+	// PingInterval is how often every socket hears a ping.
+	PingInterval = 25 * time.Second
+
+	maxKeyBytes  = 64
+	maxPositions = 2000
+)
+
+// A Request is one object from a client. Fields that its type does not use are
+// ignored.
+type Request struct {
+	Type      string            `json:"type"`
+	ID        *int64            `json:"id"`
+	Room      string            `json:"room"`
+	After     string            `json:"after"`
+	Before    string            `json:"before"`
+	Event     string            `json:"event"`
+	Target    string            `json:"target"`
+	Key       string            `json:"key"`
+	Text      string            `json:"text"`
+	Limit     int               `json:"limit"`
+	Positions map[string]string `json:"positions"`
+}
+
+// DecodeFrame reads the requests of one text frame. An error means that the
+// frame is not what the contract asks for (close code 4400); nothing of it is
+// then to be carried out.
+func DecodeFrame(frame []byte) ([]Request, error) {
+	if !utf8.Valid(frame) {
+		return nil, BadRequest("the frame is not UTF-8")
+	}
+	var reqs []Request
+	for line := range bytes.SplitSeq(frame, []byte{'\n'}) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		var req Request
+		if line[0] != '{' {
+			return nil, BadRequest("the frame is not JSON objects")
+		}
+		if err := json.Unmarshal(line, &req); err != nil {
+			return nil, BadRequest("the frame is not JSON objects of the contract's kind")
+		}
+		if req.ID == nil && req.Type != "typing" {
+			return nil, BadRequest("a request has no id")
+		}
+		if len(req.Positions) > maxPositions {
+			return nil, BadRequest("too many positions")
+		}
+		reqs = append(reqs, req)
+	}
+	return reqs, nil
+}
+
+// CheckKey returns an error unless key is 1 to 64 of A-Z a-z 0-9 - _ . :
+func CheckKey(key string) error {
+	if key == "" || len(key) > maxKeyBytes {
+		return BadRequest("key must have 1 to %d characters", maxKeyBytes)
+	}
+	for i := range len(key) {
+		c := key[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.:", rune(c)) {
+			return BadRequest("key may have A-Z a-z 0-9 - _ . : only")
+		}
+	}
+	return nil
+}
+
+// CheckText returns an error unless text is something to say: not blank, at
+// most max code points, without control characters other than tab and newline.
+func CheckText(text string, max int) error {
+	if strings.TrimSpace(text) == "" {
+		return &Error{Code: CodeEmpty, Message: "There is nothing in this message."}
+	}
+	if n := utf8.RuneCountInString(text); n > max {
+		return &Error{Code: CodeTooLong, Message: "This message is too long: it has " + strconv.Itoa(n) + " characters, " + strconv.Itoa(max) + " are allowed."}
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
+			return BadRequest("text has control characters")
+		}
+	}
+	return nil
+}
+
+// Welcome is the first object that a socket hears.
+type Welcome struct {
+	Type             string    `json:"type"`
+	User             string    `json:"user"`
+	Instance         string    `json:"instance"`
+	SessionExpiresAt time.Time `json:"session_expires_at"`
+	PingMillis       int64     `json:"ping_ms"`
+	Limits           Limits    `json:"limits"`
+}
+
+// Limits tells a client what it may send. Text counts code points.
+type Limits struct {
+	Text int `json:"text"`
+}
+
+// A RoomInfo is a room as the list of rooms shows it.
+type RoomInfo struct {
+	Room   Room   `json:"room"`
+	Joined bool   `json:"joined"`
+	With   string `json:"with,omitempty"`
+}
+
+// Answers to requests. Type and ID are set by Encode.
+type (
+	// Joined answers join. Heads and Fresh are for universe.
+	Joined struct {
+		Answer
+		Room    Room              `json:"room"`
+		Resumed bool              `json:"resumed"`
+		Events  []json.RawMessage `json:"events"`
+		Head    EventID           `json:"head"`
+		Heads   map[Room]EventID  `json:"heads,omitempty"`
+		Fresh   []Room            `json:"fresh,omitempty"`
+		Here    []string          `json:"here,omitempty"`
+	}
+	// Kept answers send, edit and retract.
+	Kept struct {
+		Answer
+		Room      Room    `json:"room"`
+		Event     EventID `json:"event"`
+		Seq       int64   `json:"seq"`
+		Duplicate bool    `json:"duplicate"`
+	}
+	// Page answers history.
+	Page struct {
+		Answer
+		Room   Room              `json:"room"`
+		Events []json.RawMessage `json:"events"`
+	}
+	// RoomList answers rooms.
+	RoomList struct {
+		Answer
+		Rooms []RoomInfo `json:"rooms"`
+	}
+	// Done answers leave and read.
+	Done struct {
+		Answer
+		Room Room `json:"room,omitempty"`
+	}
+	// Answer is what every answer begins with.
+	Answer struct {
+		Type string `json:"type"`
+		ID   int64  `json:"id"`
+	}
+)
+
+// OK returns the head of a good answer to the request of this id.
+func OK(id int64) Answer { return Answer{Type: "ok", ID: id} }
+
+// Refusal is the answer to a request that failed.
+type Refusal struct {
+	Answer
+	Code       string `json:"code"`
+	Message    string `json:"message"`
+	RetryAfter int64  `json:"retry_after_ms,omitempty"`
+}
+
+// Refuse returns the answer that tells a client of err.
+func Refuse(id int64, err *Error) Refusal {
+	return Refusal{Answer{"error", id}, err.Code, err.Message, err.RetryAfter.Milliseconds()}
+}
+
+// Notices carry no seq, are not kept and may be lost.
+type Notice struct {
+	Type     string `json:"type"`
+	Room     Room   `json:"room,omitempty"`
+	User     string `json:"user,omitempty"`
+	From     string `json:"from,omitempty"`
+	State    string `json:"state,omitempty"`
+	Joined   *bool  `json:"joined,omitempty"`
+	With     string `json:"with,omitempty"`
+	WithinMS int64  `json:"within_ms,omitempty"`
+}
+
+// Encode returns v as one JSON object without a newline. v must be one of this
+// package's wire types.
+func Encode(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("chat: encode: " + err.Error()) // only plain structs reach this
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
+}
+
+// Raw returns the events' JSON, never nil, ready to stand in an answer.
+func Raw(events []Event) []json.RawMessage {
+	raw := make([]json.RawMessage, len(events))
+	for i, ev := range events {
+		raw[i] = ev.Data
+	}
+	return raw
+}
