@@ -1,0 +1,104 @@
+-- Appends one event to a room's feed, or answers for the event that the same
+-- key made before.
+--
+-- KEYS[1] feed  KEYS[2] the sender's key  KEYS[3] edits  KEYS[4] gone
+-- ARGV[1] nonce: random integer below 2^63, in decimal
+-- ARGV[2] history: events that the feed keeps, about
+-- ARGV[3] how long the key is remembered, seconds
+-- ARGV[4] digest of what is asked, hexadecimal
+-- ARGV[5] kind: message, edited or retracted
+-- ARGV[6] target: event id for edited and retracted, else ''
+-- ARGV[7] who asks
+-- ARGV[8] the event's JSON up to its seq   ARGV[9] from behind its time on
+-- ARGV[10] channel
+--
+-- Output: {'ok', event} {'duplicate', event} {'key_reused'} {'not_found'} {'forbidden'}
+--
+-- Atomic, because readers must see seq and prev in the order of the stream, and
+-- a key must never be remembered without its event: scripts do not roll back,
+-- so what may fail comes first and the key last.
+
+local feed, key, edits, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local kind, target, asker = ARGV[5], ARGV[6], ARGV[7]
+
+local known = redis.call('GET', key)
+if known then
+  local digest, event = string.match(known, '^(%x+) (.+)$')
+  if digest == ARGV[4] then return {'duplicate', event} end
+  return {'key_reused'}
+end
+
+-- XINFO finds the last id of a stream that somebody emptied by hand.
+local prev, seq = '', 1
+local newest = redis.call('XREVRANGE', feed, '+', '-', 'COUNT', 1)[1]
+if newest then
+  prev = newest[1]
+elseif redis.call('EXISTS', feed) == 1 then
+  local info = redis.call('XINFO', 'STREAM', feed)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' and info[i + 1] ~= '0-0' then prev = info[i + 1] end
+  end
+end
+if prev ~= '' then seq = tonumber(string.match(prev, '^%d+')) + 1 end
+
+local function seqOf(id) return tonumber(string.match(id, '^%d+')) end
+
+-- Drops from a hash by event id what the feed no longer keeps.
+local function prune(hash)
+  local oldest = redis.call('XRANGE', feed, '-', '+', 'COUNT', 1)[1]
+  for _, id in ipairs(redis.call('HKEYS', hash)) do
+    if not oldest or seqOf(id) < seqOf(oldest[1]) then redis.call('HDEL', hash, id) end
+  end
+end
+
+if target ~= '' then
+  local entry = redis.call('XRANGE', feed, target, target)[1]
+  if not entry then return {'not_found'} end
+  local was = cjson.decode(entry[2][4])
+  if was.type ~= 'message' then return {'not_found'} end
+  if was.from ~= asker then return {'forbidden'} end
+end
+
+-- The time of day (ISO 8601, UTC) from Redis' clock, which all instances share.
+-- Days to date: Howard Hinnant, chrono-Compatible Low-Level Date Algorithms.
+local now = redis.call('TIME')
+local seconds, ms = tonumber(now[1]), math.floor(tonumber(now[2]) / 1000)
+local z = math.floor(seconds / 86400) + 719468
+local era = math.floor(z / 146097)
+local doe = z - era * 146097
+local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+local mp = math.floor((5 * doy + 2) / 153)
+local day = doy - math.floor((153 * mp + 2) / 5) + 1
+local month = mp < 10 and mp + 3 or mp - 9
+local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+local at = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day,
+  math.floor(seconds / 3600) % 24, math.floor(seconds / 60) % 60, seconds % 60, ms)
+
+local place = string.format('%.0f', seq)
+local event = place .. '-' .. ARGV[1]
+local json = ARGV[8] .. ',"seq":' .. place .. ',"event":"' .. event .. '","prev":"' .. prev .. '","at":"' .. at .. '"' .. ARGV[9]
+
+redis.call('XADD', feed, 'MAXLEN', '~', ARGV[2], event, 'p', prev, 'e', json)
+
+if kind == 'edited' then
+  local ids = redis.call('HGET', edits, target)
+  if not ids then prune(edits) end
+  redis.call('HSET', edits, target, (ids and ids .. ' ' or '') .. event)
+elseif kind == 'retracted' then
+  -- The text leaves Redis: the message and all its edits; their places stay known.
+  prune(gone)
+  local ids = target .. ' ' .. (redis.call('HGET', edits, target) or '')
+  for id in string.gmatch(ids, '%S+') do
+    local entry = redis.call('XRANGE', feed, id, id)[1]
+    if entry then
+      redis.call('HSET', gone, id, entry[2][2])
+      redis.call('XDEL', feed, id)
+    end
+  end
+  redis.call('HDEL', edits, target)
+end
+
+redis.call('SET', key, ARGV[4] .. ' ' .. event, 'EX', ARGV[3])
+redis.call('PUBLISH', ARGV[10], event .. ' ' .. prev .. '\n' .. json)
+return {'ok', event}

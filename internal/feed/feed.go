@@ -1,0 +1,285 @@
+package feed
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	crand "crypto/rand"
+
+	"github.com/redis/go-redis/v9"
+
+	"chatd/internal/chat"
+)
+
+// keyTTL is how long a sender's key is remembered. The contract says at least
+// 24 hours; the rest is for a client that repeats at the last moment.
+const keyTTL = 25 * time.Hour
+
+//go:embed append.lua
+var appendSource string
+
+var appendScript = redis.NewScript(appendSource)
+
+// A Feed reads and appends to the rooms' feeds. It is safe for concurrent use.
+type Feed struct {
+	rdb     redis.UniversalClient
+	history int
+}
+
+// New returns a Feed that keeps about history events per room. rdb must not
+// repeat commands by itself (MaxRetries -1): a repeat is the sender's, by key.
+func New(rdb redis.UniversalClient, history int) *Feed {
+	return &Feed{rdb: rdb, history: history}
+}
+
+// A Draft is an event to be. Target is the event to edit or retract.
+type Draft struct {
+	Kind   string // chat.Message, chat.Edited or chat.Retracted
+	Room   chat.Room
+	From   string
+	Key    string
+	Target chat.EventID
+	Text   string
+}
+
+// A Receipt says which event a draft became. Duplicate means that it did so
+// before, by the same key.
+type Receipt struct {
+	Event     chat.EventID
+	Duplicate bool
+}
+
+// Append makes draft the room's next event and publishes it to all instances,
+// in one round trip, or answers for the event that the same From, Room and Key
+// made within the last 25 hours.
+//
+// It waits for Redis until ctx ends. The errors are *chat.Error of codes
+// key_reused, not_found and forbidden, which are final and have changed nothing,
+// or chat.ErrUnavailable: then nothing is known, and the same draft may be
+// appended again.
+func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
+	head := `{"type":"` + d.Kind + `","room":"` + string(d.Room) + `"`
+	tail := chat.Encode(struct {
+		From   string       `json:"from"`
+		Key    string       `json:"key"`
+		Target chat.EventID `json:"target,omitempty"`
+		Text   string       `json:"text,omitempty"`
+	}{d.From, d.Key, d.Target, d.Text})
+	tail[0] = ',' // it goes on where the script's part ends
+
+	res, err := appendScript.Run(ctx, f.rdb,
+		[]string{feedKey(d.Room), keyKey(d.Room, d.From, d.Key), editsKey(d.Room), goneKey(d.Room)},
+		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, channel(d.Room)).StringSlice()
+	if err != nil {
+		return Receipt{}, unavailable("append", err)
+	}
+	switch res[0] {
+	case "ok", "duplicate":
+		appended.WithLabelValues(res[0]).Inc()
+		return Receipt{Event: chat.EventID(res[1]), Duplicate: res[0] == "duplicate"}, nil
+	case chat.CodeKeyReused:
+		return Receipt{}, &chat.Error{Code: chat.CodeKeyReused, Message: "This key was already used for another message."}
+	case chat.CodeForbidden:
+		return Receipt{}, &chat.Error{Code: chat.CodeForbidden, Message: "Only one's own messages can be changed."}
+	default:
+		return Receipt{}, &chat.Error{Code: chat.CodeNotFound, Message: "This message is not there any more."}
+	}
+}
+
+// digest tells contents apart that come under one key. It is salted by the
+// event's other fields and cut, and a guess at a short text could still be
+// tested against it, so it lapses with its key.
+func (d Draft) digest() string {
+	h := sha256.New()
+	for _, s := range []string{d.Kind, string(d.Room), d.From, d.Key, string(d.Target), d.Text} {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// nonce returns 63 random bits in decimal.
+func nonce() string {
+	var b [8]byte
+	_, _ = crand.Read(b[:]) // never fails (Go 1.24)
+	return strconv.FormatUint(binary.BigEndian.Uint64(b[:])>>1, 10)
+}
+
+// Head returns the room's newest event, "" for a room without any.
+func (f *Feed) Head(ctx context.Context, room chat.Room) (chat.EventID, error) {
+	entries, err := f.rdb.XRevRangeN(ctx, feedKey(room), "+", "-", 1).Result()
+	if err != nil {
+		return "", unavailable("read head", err)
+	}
+	if len(entries) == 0 {
+		return "", nil
+	}
+	return chat.EventID(entries[0].ID), nil
+}
+
+// After returns the events that follow after, in order and without a hole, up
+// to and with to (or the newest, if to is ""). after "" stands before the first
+// event of the room. It returns chat.ErrLost when after or to is not in the feed
+// that Redis holds, or more than limit events lie between.
+func (f *Feed) After(ctx context.Context, room chat.Room, after, to chat.EventID, limit int) ([]chat.Event, error) {
+	if after == to && to != "" {
+		return nil, nil
+	}
+	from, end := "-", "+"
+	if after != "" {
+		from = string(after)
+	}
+	if to != "" {
+		end = string(to)
+	}
+	entries, err := f.rdb.XRangeN(ctx, feedKey(room), from, end, int64(limit)+2).Result()
+	if err != nil {
+		return nil, unavailable("read after", err)
+	}
+	events := parse(entries)
+	if len(events) == 0 && after != "" && to == "" {
+		return nil, chat.ErrLost // not even after is there
+	}
+	if len(events) > 0 && events[0].ID == after {
+		events = events[1:]
+	}
+	events, err = f.mend(ctx, room, after, events, to)
+	if err != nil {
+		return nil, err
+	}
+	if len(events) > limit {
+		return nil, fmt.Errorf("more than %d events behind: %w", limit, chat.ErrLost)
+	}
+	return events, nil
+}
+
+// Newest returns the room's last n events, oldest first, ending with to, or
+// with the newest if to is "". It returns chat.ErrLost when to is not in the feed.
+func (f *Feed) Newest(ctx context.Context, room chat.Room, to chat.EventID, n int) ([]chat.Event, error) {
+	end := "+"
+	if to != "" {
+		end = string(to)
+	}
+	return f.last(ctx, room, end, to, n)
+}
+
+// Before returns up to n events that precede before, oldest first. It returns
+// chat.ErrLost when before is not in the feed.
+func (f *Feed) Before(ctx context.Context, room chat.Room, before chat.EventID, n int) ([]chat.Event, error) {
+	events, err := f.last(ctx, room, string(before), before, n+1)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events[:len(events)-1], nil
+}
+
+func (f *Feed) last(ctx context.Context, room chat.Room, end string, to chat.EventID, n int) ([]chat.Event, error) {
+	entries, err := f.rdb.XRevRangeN(ctx, feedKey(room), end, "-", int64(n)).Result()
+	if err != nil {
+		return nil, unavailable("read newest", err)
+	}
+	slices.Reverse(entries)
+	events := parse(entries)
+	if len(events) == 0 {
+		if to != "" {
+			return nil, chat.ErrLost
+		}
+		return nil, nil
+	}
+	events, err = f.mend(ctx, room, events[0].Prev, events, to)
+	return events[max(0, len(events)-n):], err
+}
+
+// mend returns events as an unbroken chain from after (not included) to to
+// (included, unless ""). Places whose content was retracted are filled with gone
+// events; a place that nobody knows of is chat.ErrLost.
+func (f *Feed) mend(ctx context.Context, room chat.Room, after chat.EventID, events []chat.Event, to chat.EventID) ([]chat.Event, error) {
+	whole := true
+	prev := after
+	for _, ev := range events {
+		whole = whole && ev.Prev == prev
+		prev = ev.ID
+	}
+	if whole && (to == "" || prev == to) {
+		return events, nil
+	}
+
+	gone, err := f.rdb.HGetAll(ctx, goneKey(room)).Result()
+	if err != nil {
+		return nil, unavailable("read gone", err)
+	}
+	var chain []chat.Event
+	last := after
+	bridge := func(to chat.EventID) error {
+		start := len(chain)
+		for id := to; id != last; {
+			prev, ok := gone[string(id)]
+			if !ok {
+				return chat.ErrLost
+			}
+			chain = append(chain, goneEvent(room, id, chat.EventID(prev)))
+			id = chat.EventID(prev)
+		}
+		slices.Reverse(chain[start:])
+		return nil
+	}
+	for _, ev := range events {
+		if err := bridge(ev.Prev); err != nil {
+			return nil, err
+		}
+		chain = append(chain, ev)
+		last = ev.ID
+	}
+	if to != "" && to != last {
+		if err := bridge(to); err != nil {
+			return nil, err
+		}
+	}
+	return chain, nil
+}
+
+func goneEvent(room chat.Room, id, prev chat.EventID) chat.Event {
+	return chat.Event{ID: id, Prev: prev, Data: chat.Encode(struct {
+		Type  string       `json:"type"`
+		Room  chat.Room    `json:"room"`
+		Seq   int64        `json:"seq"`
+		Event chat.EventID `json:"event"`
+		Prev  chat.EventID `json:"prev"`
+	}{chat.Gone, room, id.Seq(), id, prev})}
+}
+
+func parse(entries []redis.XMessage) []chat.Event {
+	events := make([]chat.Event, len(entries))
+	for i, entry := range entries {
+		prev, _ := entry.Values["p"].(string)
+		data, _ := entry.Values["e"].(string)
+		events[i] = chat.Event{ID: chat.EventID(entry.ID), Prev: chat.EventID(prev), Data: []byte(data)}
+	}
+	return events
+}
+
+func roomKey(room chat.Room, part string) string { return "chatd:{" + string(room) + "}:" + part }
+
+func feedKey(room chat.Room) string  { return roomKey(room, "feed") }
+func editsKey(room chat.Room) string { return roomKey(room, "edits") }
+func goneKey(room chat.Room) string  { return roomKey(room, "gone") }
+func channel(room chat.Room) string  { return roomKey(room, "live") }
+
+func keyKey(room chat.Room, user, key string) string {
+	return roomKey(room, "key:"+user+":"+key)
+}
+
+// unavailable marks err, which any command of Redis may return, as one after
+// which nothing is known.
+func unavailable(op string, err error) error {
+	return fmt.Errorf("%s: %w: %w", op, chat.ErrUnavailable, err)
+}
