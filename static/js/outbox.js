@@ -1,0 +1,188 @@
+// What was written and is not yet known to be kept by the server. An entry is kept here before the composer clears, and
+// leaves when the server said ok, or when its writer deletes it. Entries of one room go strictly in order, the next
+// after the answer to the former; each repeat carries the same key, so that it can arrive twice and count once.
+
+import { FinalError } from './protocol.js';
+
+/** @typedef {import('./store.js').Entry} Entry */
+/** @typedef {import('./store.js').Store} Store */
+/** @typedef {{postMessage(message: unknown): void, onmessage: ((event: MessageEvent) => void) | null}} Channel */
+/** @typedef {Pick<LockManager, 'request'>} Locks */
+
+/** How many entries one person may have waiting and failed. */
+export const MAX_ENTRIES = 500;
+
+/** The outbox takes no more. */
+export class FullError extends Error {}
+
+export class Outbox {
+  #user;
+  #store;
+  #send;
+  #newKey;
+  #now;
+  #changed;
+  #locks;
+  #channel;
+  /** What the store holds, as last read. @type {Entry[]} */
+  #entries = [];
+  /** Sent, but perhaps not yet heard in the room: shown until then. @type {Map<string, {entry: Entry, seq: number}>} */
+  #sent = new Map();
+  /** The rooms whose entries are being sent by this tab. @type {Set<string>} */
+  #sending = new Set();
+  #leads = false;
+
+  /**
+   * @param {object} parts
+   * @param {string} parts.user
+   * @param {Store} parts.store
+   * @param {(entry: Entry) => Promise<number>} parts.send resolves to the message's seq when the server said ok; rejects
+   *   with FinalError when it refused, with anything else when this page will not send any more
+   * @param {() => string} parts.newKey
+   * @param {() => number} parts.now milliseconds
+   * @param {() => void} parts.changed called after each change of what `list` shows
+   * @param {Locks | undefined} parts.locks one tab sends; without locks each tab does, which the keys make harmless
+   * @param {Channel | undefined} parts.channel tells the other tabs of changes
+   */
+  constructor({ user, store, send, newKey, now, changed, locks, channel }) {
+    this.#user = user;
+    this.#store = store;
+    this.#send = send;
+    this.#newKey = newKey;
+    this.#now = now;
+    this.#changed = changed;
+    this.#locks = locks;
+    this.#channel = channel;
+  }
+
+  /** Whether what is written here outlives the page. */
+  get lasting() {
+    return this.#store.lasting;
+  }
+
+  /** Reads what is kept and starts to send. */
+  async start() {
+    if (this.#channel) this.#channel.onmessage = () => void this.#read();
+    if (this.#locks) this.#queue(this.#locks, false);
+    else this.#leads = true;
+    await this.#read();
+  }
+
+  /**
+   * Keeps a message and sends it in its turn. Resolves when it is kept; throws FullError when there are too many.
+   * @param {string} room
+   * @param {string} text
+   */
+  async add(room, text) {
+    if (this.#entries.length >= MAX_ENTRIES) throw new FullError('too many messages are waiting');
+    await this.#store.add({ key: this.#newKey(), user: this.#user, room, text, at: this.#now() });
+    // The tab in which one types sends: the one that led may be in the background, where its timers hardly run.
+    if (!this.#leads && this.#locks) this.#queue(this.#locks, true);
+    await this.#tell();
+  }
+
+  /**
+   * Sends a refused message again, as a new one behind all others.
+   * @param {string} key
+   */
+  async retry(key) {
+    const entry = this.#entries.find((each) => each.key === key && each.failure !== undefined);
+    if (!entry) return;
+    await this.#store.add({ key: this.#newKey(), user: this.#user, room: entry.room, text: entry.text, at: this.#now() });
+    await this.#store.remove(key);
+    await this.#tell();
+  }
+
+  /**
+   * Forgets a refused message.
+   * @param {string} key
+   */
+  async delete(key) {
+    if (!this.#entries.some((each) => each.key === key && each.failure !== undefined)) return;
+    await this.#store.remove(key);
+    await this.#tell();
+  }
+
+  /**
+   * Tells how far a room has been heard: what was sent and stands there need not be shown as under way any more.
+   * @param {string} room
+   * @param {number} seq
+   */
+  heard(room, seq) {
+    for (const [key, sent] of this.#sent) {
+      if (sent.entry.room === room && sent.seq <= seq) this.#sent.delete(key);
+    }
+  }
+
+  /**
+   * What of this room is under way, waiting or refused, oldest first.
+   * @param {string} room
+   */
+  list(room) {
+    const sent = Array.from(this.#sent.values(), ({ entry }) => entry);
+    return [...sent, ...this.#entries.filter(({ key }) => !this.#sent.has(key))].filter((entry) => entry.room === room);
+  }
+
+  /** How many messages wait, in all rooms. */
+  get waiting() {
+    return this.#entries.filter(({ key, failure }) => failure === undefined && !this.#sent.has(key)).length;
+  }
+
+  /**
+   * Waits for its turn to be the tab that sends, and keeps it until the page goes or another tab takes it.
+   * @param {Locks} locks
+   * @param {boolean} steal
+   */
+  #queue(locks, steal) {
+    const held = () => {
+      this.#leads = true;
+      void this.#read();
+      return new Promise(() => {});
+    };
+    locks.request(`chatd-outbox:${this.#user}`, { steal }, held).catch(() => {
+      // Another tab took the lock. What is in flight here may arrive twice, and its key makes that one.
+      this.#leads = false;
+      this.#queue(locks, false);
+    });
+  }
+
+  async #tell() {
+    this.#channel?.postMessage('changed');
+    await this.#read();
+  }
+
+  async #read() {
+    this.#entries = await this.#store.all(this.#user);
+    this.#changed();
+    if (!this.#leads) return;
+    for (const { room } of this.#entries) {
+      if (!this.#sending.has(room)) void this.#sendRoom(room);
+    }
+  }
+
+  /**
+   * Sends what waits in a room, one after the other.
+   * @param {string} room
+   */
+  async #sendRoom(room) {
+    this.#sending.add(room);
+    try {
+      for (;;) {
+        const entry = this.#entries.find((each) => each.room === room && each.failure === undefined);
+        if (!entry || !this.#leads) return;
+        try {
+          this.#sent.set(entry.key, { entry, seq: await this.#send(entry) });
+          await this.#store.remove(entry.key);
+        } catch (err) {
+          if (!(err instanceof FinalError)) return;
+          await this.#store.update({ ...entry, failure: err.message });
+        }
+        this.#entries = await this.#store.all(this.#user);
+        this.#channel?.postMessage('changed');
+        this.#changed();
+      }
+    } finally {
+      this.#sending.delete(room);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+// Where the outbox keeps its entries: IndexedDB, so that they outlive a reload, or memory where there is none.
+
+/**
+ * @typedef {object} Entry one message that is not yet known to be kept by the server
+ * @property {string} key as on the wire; the entry's name here too
+ * @property {string} user who wrote it: nobody else ever sends it
+ * @property {string} room
+ * @property {string} text
+ * @property {number} at when it was written, milliseconds
+ * @property {string} [failure] why it will not be sent; absent while it waits
+ */
+
+/**
+ * @typedef {object} Store
+ * @property {boolean} lasting whether entries outlive the page
+ * @property {(entry: Entry) => Promise<void>} add puts an entry behind all others
+ * @property {(entry: Entry) => Promise<void>} update changes an entry where it stands; nothing happens when it is gone
+ * @property {(key: string) => Promise<void>} remove
+ * @property {(user: string) => Promise<Entry[]>} all a user's entries, oldest first
+ */
+
+/** @returns {Store} */
+export function memoryStore() {
+  /** @type {Map<string, Entry>} */
+  const entries = new Map();
+  return {
+    lasting: false,
+    async add(entry) {
+      entries.set(entry.key, { ...entry });
+    },
+    async update(entry) {
+      if (entries.has(entry.key)) entries.set(entry.key, { ...entry });
+    },
+    async remove(key) {
+      entries.delete(key);
+    },
+    async all(user) {
+      return [...entries.values()].filter((entry) => entry.user === user).map((entry) => ({ ...entry }));
+    },
+  };
+}
+
+/** @typedef {Entry & {order?: number}} Row */
+
+/**
+ * Opens the store of this browser. Where it may not be used (private windows, a full disk) it is one in memory.
+ * @param {IDBFactory | undefined} factory
+ * @returns {Promise<Store>}
+ */
+export async function openStore(factory) {
+  if (!factory) return memoryStore();
+  /** @type {IDBDatabase} */
+  let database;
+  try {
+    const opening = factory.open('chatd', 1);
+    opening.onupgradeneeded = () => {
+      // The order in which entries were added, in whatever tab, is the key.
+      const rows = opening.result.createObjectStore('outbox', { keyPath: 'order', autoIncrement: true });
+      rows.createIndex('key', 'key', { unique: true });
+      rows.createIndex('user', 'user');
+    };
+    database = await result(opening);
+  } catch {
+    return memoryStore();
+  }
+  // A later version of the page may want to change the store: do not stand in its way.
+  database.onversionchange = () => database.close();
+
+  /**
+   * Runs one transaction; resolves when it is kept.
+   * @template T
+   * @param {IDBTransactionMode} mode
+   * @param {(rows: IDBObjectStore) => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  async function transact(mode, work) {
+    const transaction = database.transaction('outbox', mode);
+    const kept = new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve(undefined);
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const [value] = await Promise.all([work(transaction.objectStore('outbox')), kept]);
+    return value;
+  }
+
+  return {
+    lasting: true,
+    add: (entry) =>
+      transact('readwrite', async (rows) => {
+        await result(rows.add({ ...entry }));
+      }),
+    update: (entry) =>
+      transact('readwrite', async (rows) => {
+        /** @type {Row | undefined} */
+        const row = await result(rows.index('key').get(entry.key));
+        if (row?.order !== undefined) await result(rows.put({ ...entry, order: row.order }));
+      }),
+    remove: (key) =>
+      transact('readwrite', async (rows) => {
+        const order = await result(rows.index('key').getKey(key));
+        if (order !== undefined) await result(rows.delete(order));
+      }),
+    all: (user) =>
+      transact('readonly', async (rows) => {
+        /** @type {Row[]} */
+        const found = await result(rows.index('user').getAll(user));
+        return found.map(({ order: _, ...entry }) => entry);
+      }),
+  };
+}
+
+/**
+ * @template T
+ * @param {IDBRequest<T>} request
+ * @returns {Promise<T>}
+ */
+function result(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}

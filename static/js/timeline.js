@@ -1,0 +1,153 @@
+// One room's events as this page has them: an unbroken piece of the room's chain, and what it looks like to a reader.
+
+/** @typedef {import('./protocol.js').Durable} Durable */
+/** @typedef {import('./protocol.js').Message} Message */
+/** @typedef {{event: string, room: string, from: string, at: string, key: string, text: string, edited: boolean}} Line */
+
+export class Timeline {
+  /** Unbroken: each event's `prev` is the one before. @type {Durable[]} */
+  #events = [];
+  /** @type {Set<string>} */
+  #known = new Set();
+  /** The last event; '' at the start of a room; null while nothing is known of it. @type {string | null} */
+  #head = null;
+  /** The newest text of each edited message. @type {Map<string, string>} */
+  #edits = new Map();
+  /** @type {Set<string>} */
+  #retracted = new Set();
+  /** @type {Line[] | null} */
+  #lines = null;
+
+  /** The last event that we have, null when we have no position in this room. */
+  get head() {
+    return this.#head;
+  }
+
+  /** The first event that we have; undefined without any. */
+  get first() {
+    return this.#events[0]?.event;
+  }
+
+  /** The seq of the last event that we have; 0 without any. */
+  get seq() {
+    return this.#events.at(-1)?.seq ?? 0;
+  }
+
+  /** How many events we have. */
+  get size() {
+    return this.#events.length;
+  }
+
+  /** Whether there may be older events than ours. */
+  get hasOlder() {
+    const first = this.#events[0];
+    return first ? first.prev !== '' : this.#head !== null && this.#head !== '';
+  }
+
+  /** @param {string} event */
+  has(event) {
+    return this.#known.has(event);
+  }
+
+  /**
+   * Takes the next event. 'repeat': we have it, it was dropped. 'gap': it does not follow our last one, it was dropped,
+   * and the room must be joined again.
+   * @param {Durable} event
+   * @returns {'added' | 'repeat' | 'gap'}
+   */
+  append(event) {
+    if (this.#known.has(event.event) || event.event === this.#head) return 'repeat';
+    if (event.prev !== (this.#head ?? '')) return 'gap';
+    this.#events.push(event);
+    this.#head = event.event;
+    this.#note(event, true);
+    return 'added';
+  }
+
+  /**
+   * Forgets all and starts from these events.
+   * @param {Durable[]} events in order
+   * @param {string} [head] the room's newest event, where there may be no events to show it
+   */
+  replace(events, head = '') {
+    this.#events = [];
+    this.#known.clear();
+    this.#edits.clear();
+    this.#retracted.clear();
+    this.#lines = null;
+    const first = events[0];
+    this.#head = first ? first.prev : head;
+    for (const event of events) this.append(event);
+  }
+
+  /**
+   * Puts older events before ours. Returns how many it took: none when they do not end where we begin.
+   * @param {Durable[]} events in order
+   */
+  prepend(events) {
+    const older = events.filter((event) => !this.#known.has(event.event));
+    let next = this.#events.length ? /** @type {Durable} */ (this.#events[0]).prev : this.#head;
+    for (const event of older.slice().reverse()) {
+      if (event.event !== next) return 0;
+      next = event.prev;
+    }
+    this.#events.unshift(...older);
+    // From the newest back: of two edits of one message, the one that we have already is the later one.
+    for (const event of older.slice().reverse()) this.#note(event, false);
+    return older.length;
+  }
+
+  /**
+   * Forgets the oldest events beyond a number.
+   * @param {number} keep
+   */
+  trim(keep) {
+    for (const event of this.#events.splice(0, Math.max(0, this.#events.length - keep))) {
+      this.#known.delete(event.event);
+      this.#edits.delete(event.event);
+      this.#retracted.delete(event.event);
+      this.#lines = null;
+    }
+  }
+
+  /** What a reader sees: messages with their newest text, without those taken back. */
+  lines() {
+    this.#lines ??= this.#events
+      .filter((event) => event.type === 'message' && !this.#retracted.has(event.event))
+      .map((event) => {
+        const { event: id, room, from, at, key, text } = /** @type {Message} */ (event);
+        const edit = this.#edits.get(id);
+        return { event: id, room, from, at, key, text: edit ?? text, edited: edit !== undefined };
+      });
+    return this.#lines;
+  }
+
+  /**
+   * @param {Durable} event
+   * @param {boolean} newest whether it is later than all that we had
+   */
+  #note(event, newest) {
+    this.#known.add(event.event);
+    this.#lines = null;
+    if (event.type === 'retracted') this.#retracted.add(event.target);
+    if (event.type === 'edited' && (newest || !this.#edits.has(event.target))) this.#edits.set(event.target, event.text);
+  }
+}
+
+/**
+ * The lines of several rooms as one, by time. Each room keeps its own order, also where its clock stepped back.
+ * @param {Iterable<Timeline>} timelines
+ * @returns {Line[]}
+ */
+export function merged(timelines) {
+  const dated = [];
+  for (const timeline of timelines) {
+    let at = '';
+    for (const line of timeline.lines()) {
+      if (line.at > at) at = line.at;
+      dated.push({ at, line });
+    }
+  }
+  dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
+  return dated.map(({ line }) => line);
+}

@@ -1,0 +1,417 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FinalError } from '../../static/js/protocol.js';
+import { settle, world } from './kit.js';
+
+const SILENCE_MS = 35_000;
+const send = { type: 'send', room: 'general', key: 'k1', text: 'hello' };
+
+test('refresh, handshake, resume, live: in this order', async () => {
+  const w = world();
+  w.connection.start();
+  await settle();
+  assert.deepEqual(w.refreshes.map(({ path, method }) => [path, method]), [['/session/refresh', 'POST']]);
+  assert.equal(w.connection.state, 'connecting');
+  await w.socket.welcomes();
+  assert.equal(w.connection.state, 'replaying');
+  await w.socket.answers('join', { room: 'general' });
+  assert.deepEqual(w.heard.states, ['connecting', 'replaying', 'live']);
+});
+
+test('answers and events arrive in the order in which the server said them, within a frame too', async () => {
+  const w = world();
+  w.connection.start();
+  await settle();
+  await w.socket.welcomes();
+  const order = [];
+  w.heard.answers.push = () => order.push('answer');
+  w.heard.frames.push = () => order.push('frame');
+  await w.socket.says({ type: 'ok', id: 1, room: 'general' }, { type: 'message', event: 'a', prev: '' });
+  assert.deepEqual(order, ['answer', 'frame']);
+});
+
+test('a lost socket: a random wait, a refresh, a handshake, a resume', async () => {
+  const w = world();
+  await w.goLive();
+  await w.clock.pass(10_000);
+  await w.socket.ends(1006);
+  assert.equal(w.connection.state, 'waiting');
+  await w.clock.pass(124);
+  assert.equal(w.refreshes.length, 1);
+  await w.clock.pass(1);
+  assert.equal(w.refreshes.length, 2, 'half of a quarter of a second, as random says 0.5');
+  assert.equal(w.sockets.length, 2);
+  await w.finish();
+  assert.equal(w.connection.state, 'live');
+});
+
+for (const code of [1000, 1001, 1005, 1006, 1009, 1012, 4400, 4408, 4777]) {
+  test(`close code ${code} means: come back`, async () => {
+    const w = world();
+    await w.goLive();
+    await w.socket.ends(code);
+    await w.clock.pass(250);
+    assert.equal(w.sockets.length, 2);
+    assert.equal(w.heard.out, 0);
+  });
+}
+
+for (const [code, least] of [[4429, 2000], [4503, 1000]]) {
+  test(`close code ${code} means: come back later`, async () => {
+    const w = world({ random: () => 0 });
+    await w.goLive();
+    await w.socket.ends(code);
+    await w.clock.pass(least - 1);
+    assert.equal(w.sockets.length, 1);
+    await w.clock.pass(1);
+    assert.equal(w.sockets.length, 2);
+  });
+}
+
+test('4401, a logout frame and 401 from the refresh end it, and nothing else does', async () => {
+  const closed = world();
+  await closed.goLive();
+  await closed.socket.ends(4401);
+  const told = world();
+  await told.goLive();
+  await told.socket.says({ type: 'logout' });
+  const refused = world();
+  refused.script[0] = { status: 401 };
+  refused.connection.start();
+  await settle();
+  for (const w of [closed, told, refused]) {
+    assert.equal(w.connection.state, 'closed');
+    assert.equal(w.heard.out, 1);
+    const tries = w.refreshes.length;
+    await w.clock.pass(600_000);
+    assert.equal(w.refreshes.length, tries, 'it stays away');
+  }
+
+  const unwell = world();
+  const answers = [500, 502, 503, 403, 404, 200].map((status) => ({ status, user: 'alice' }));
+  unwell.script.splice(0, 1, 'unreachable', 'silent', ...answers);
+  unwell.connection.start();
+  while (unwell.sockets.length === 0 && unwell.clock.now < 1_200_000) await unwell.clock.pass(1_000);
+  assert.equal(unwell.heard.out, 0);
+  assert.equal(unwell.refreshes.length, 8);
+  await unwell.socket.welcomes();
+  assert.equal(unwell.connection.state, 'replaying');
+});
+
+test('it never gives up, and at the end tries every ten seconds on average', async () => {
+  const w = world();
+  w.script[0] = 'unreachable';
+  w.connection.start();
+  await w.clock.pass(3_600_000);
+  assert.equal(w.connection.state, 'waiting');
+  const [before, last] = w.refreshes.slice(-2);
+  assert.equal(last.at - before.at, 10_000);
+});
+
+test('a herd: each stays away for as long as the 503 says, and a kick does not shorten that', async () => {
+  const w = world({ random: () => 0 });
+  w.script.splice(0, 1, { status: 503, retryAfter: '7' }, { status: 200, user: 'alice' });
+  w.connection.start();
+  await w.clock.pass(6_999);
+  w.connection.kick();
+  await settle();
+  assert.equal(w.refreshes.length, 1);
+  await w.clock.pass(1);
+  assert.equal(w.refreshes.length, 2);
+});
+
+test('a kick tries at once', async () => {
+  const w = world({ random: () => 1 });
+  w.script.splice(0, 1, 'unreachable', 'unreachable', 'unreachable', { status: 200, user: 'alice' });
+  w.connection.start();
+  await w.clock.pass(251 + 501);
+  assert.equal(w.refreshes.length, 3);
+  w.connection.kick();
+  await settle();
+  assert.equal(w.refreshes.length, 4);
+  await w.clock.pass(1001);
+  assert.equal(w.refreshes.length, 4, 'the wait that was under way is over');
+});
+
+test('nothing heard for ping_ms and ten seconds more: the socket is dead', async () => {
+  const w = world();
+  await w.goLive();
+  await w.clock.pass(SILENCE_MS - 1);
+  await w.socket.says({ type: 'ping' });
+  await w.clock.pass(SILENCE_MS - 1);
+  assert.equal(w.connection.state, 'live');
+  await w.clock.pass(1);
+  assert.equal(w.connection.state, 'waiting');
+  assert.equal(w.socket.closed, true);
+});
+
+test('a socket in doubt is asked, and is dead when it says nothing', async () => {
+  const w = world();
+  await w.goLive();
+  w.connection.kick();
+  w.connection.kick();
+  assert.equal(w.socket.requests('rooms').length, 1);
+  await w.clock.pass(4_000);
+  await w.socket.says({ type: 'ping' });
+  await w.clock.pass(4_000);
+  assert.equal(w.connection.state, 'live', 'anything heard will do');
+  w.connection.kick();
+  await w.clock.pass(5_000);
+  assert.equal(w.connection.state, 'waiting');
+});
+
+test('a handshake without a welcome is given up', async () => {
+  const w = world();
+  w.connection.start();
+  await w.clock.pass(10_000);
+  assert.equal(w.connection.state, 'waiting');
+  assert.equal(w.socket.closed, true);
+});
+
+test('a frame that is no JSON ends the socket', async () => {
+  const w = world();
+  await w.goLive();
+  w.socket.onmessage({ data: 'null' });
+  await settle();
+  assert.equal(w.connection.state, 'waiting');
+});
+
+test('an old socket says nothing any more', async () => {
+  const w = world();
+  await w.goLive();
+  const old = w.socket;
+  const { onmessage, onclose } = old;
+  await old.ends(1006);
+  await w.clock.pass(1_000);
+  await w.finish();
+  onmessage({ data: '{"type":"logout"}' });
+  onmessage({ data: '{"type":"message","event":"a","prev":""}' });
+  onclose({ code: 4401 });
+  assert.equal(w.connection.state, 'live');
+  assert.equal(w.heard.frames.length, 0);
+});
+
+test('a refresh that comes late is of no interest after close', async () => {
+  const w = world();
+  w.connection.start();
+  w.connection.close();
+  await settle();
+  assert.equal(w.sockets.length, 0);
+  assert.equal(w.heard.out, 0);
+});
+
+test('another person in the cookie is told', async () => {
+  const refreshed = world();
+  refreshed.script[0] = { status: 200, user: 'bob' };
+  refreshed.connection.start();
+  await settle();
+  const welcomed = world();
+  welcomed.connection.start();
+  await settle();
+  await welcomed.socket.welcomes({ user: 'bob' });
+  for (const w of [refreshed, welcomed]) {
+    assert.equal(w.heard.stranger, 1);
+    assert.equal(w.connection.state, 'closed');
+  }
+});
+
+test('drain: at a random moment the new socket is made, and only then the old one closed', async () => {
+  const w = world();
+  await w.goLive();
+  const old = w.socket;
+  await old.says({ type: 'drain', within_ms: 8000 });
+  await w.clock.pass(3_999);
+  assert.equal(w.sockets.length, 1);
+  await w.clock.pass(1);
+  assert.equal(w.refreshes.length, 2, 'refreshed first');
+  assert.equal(w.sockets.length, 2);
+  await w.socket.welcomes();
+  await old.says({ type: 'message', event: 'a', prev: '' });
+  assert.equal(w.heard.frames.length, 1, 'the old one is still heard');
+  assert.equal(old.closed, false);
+  await w.socket.answers('join', { room: 'general' });
+  assert.equal(old.closed, true);
+  assert.deepEqual(w.heard.states, ['connecting', 'replaying', 'live', 'moving', 'live']);
+});
+
+test('drain: a new socket that fails is tried again while the old one serves', async () => {
+  const w = world();
+  await w.goLive();
+  w.script.splice(0, 1, 'unreachable', { status: 200, user: 'alice' });
+  const old = w.socket;
+  await old.says({ type: 'drain', within_ms: 8000 });
+  await w.clock.pass(4_000);
+  assert.equal(w.connection.state, 'moving');
+  assert.equal(old.closed, false);
+  await w.clock.pass(1_000);
+  await w.socket.ends(1006);
+  await w.clock.pass(1_000);
+  await w.finish();
+  assert.equal(w.connection.state, 'live');
+  assert.equal(w.sockets.length, 3);
+});
+
+test('drain: the old socket ends before the new one is ready', async () => {
+  const early = world();
+  await early.goLive();
+  await early.socket.says({ type: 'drain', within_ms: 8000 });
+  await early.socket.ends(1012);
+  assert.equal(early.connection.state, 'waiting');
+  await early.clock.pass(8_000);
+  assert.equal(early.sockets.length, 2);
+  await early.finish();
+  assert.equal(early.connection.state, 'live');
+
+  const late = world();
+  await late.goLive();
+  const old = late.socket;
+  await old.says({ type: 'drain', within_ms: 8000 });
+  await late.clock.pass(4_000);
+  await late.socket.welcomes();
+  await old.ends(1012);
+  assert.equal(late.connection.state, 'replaying', 'the try that was under way goes on');
+  await late.socket.answers('join', { room: 'general' });
+  assert.equal(late.connection.state, 'live');
+  assert.equal(late.sockets.length, 2);
+});
+
+test('drain: a send under way is answered on the old socket, another question asked again on the new', async () => {
+  const w = world();
+  await w.goLive();
+  const old = w.socket;
+  const sent = w.connection.ask(() => send);
+  const joined = w.connection.ask(() => ({ type: 'join', room: 'random' }));
+  await settle();
+  await old.says({ type: 'drain', within_ms: 0 });
+  await w.clock.pass(0);
+  await w.finish();
+  assert.equal(old.closed, false);
+  assert.deepEqual(w.socket.requests('join').map(({ room }) => room), ['general', 'random']);
+  await old.answers('send', { seq: 7 });
+  assert.equal((await sent).seq, 7);
+  assert.equal(old.closed, true);
+  assert.equal(w.socket.requests('send').length, 0);
+  await w.socket.answers('join', { room: 'random' });
+  await joined;
+});
+
+test('drain: a send that the old socket does not answer is repeated with its key', async () => {
+  const w = world();
+  await w.goLive();
+  const old = w.socket;
+  const sent = w.connection.ask(() => send);
+  await settle();
+  await old.says({ type: 'drain', within_ms: 0 });
+  await w.clock.pass(0);
+  await w.finish();
+  await w.clock.pass(5_000);
+  assert.equal(old.closed, true);
+  assert.equal(w.socket.requests('send')[0].key, 'k1');
+  await w.socket.answers('send', { seq: 7, duplicate: true });
+  assert.equal((await sent).seq, 7);
+});
+
+test('drain of an instance on which we were still landing is heeded after the landing', async () => {
+  const w = world();
+  w.connection.start();
+  await settle();
+  await w.socket.welcomes();
+  await w.socket.says({ type: 'drain', within_ms: 8000 });
+  await w.socket.answers('join', { room: 'general' });
+  assert.equal(w.connection.state, 'moving');
+});
+
+test('a request outlives its socket and keeps its content', async () => {
+  const w = world();
+  const sent = w.connection.ask(() => send);
+  await w.goLive();
+  assert.equal(w.socket.requests('send').length, 1, 'what was asked before the first socket goes out on it');
+  await w.socket.ends(1006);
+  await w.clock.pass(1_000);
+  await w.finish();
+  assert.deepEqual(w.socket.requests('send').map(({ key, text }) => [key, text]), [['k1', 'hello']]);
+  await w.socket.answers('send', { seq: 3 });
+  assert.equal((await sent).seq, 3);
+});
+
+test('an error that says when is asked again then, with a new id; a final one is final', async () => {
+  const w = world({ random: () => 0 });
+  await w.goLive();
+  const sent = w.connection.ask(() => send);
+  await settle();
+  const [first] = w.socket.requests('send');
+  await w.socket.says({ type: 'error', id: first.id, code: 'too_fast', message: 'slow down', retry_after_ms: 3000 });
+  await w.clock.pass(2_999);
+  assert.equal(w.socket.requests('send').length, 1);
+  await w.clock.pass(1);
+  const [, second] = w.socket.requests('send');
+  assert.equal(second.id > first.id, true);
+  await w.socket.says({ type: 'error', id: second.id, code: 'too_long', message: 'too long' });
+  await assert.rejects(sent, (err) => err instanceof FinalError && err.code === 'too_long');
+});
+
+test('Redis away while resuming: the room is joined when it is back, on the same socket', async () => {
+  const w = world();
+  w.connection.start();
+  await settle();
+  await w.socket.welcomes();
+  await w.socket.says({ type: 'error', id: 1, code: 'unavailable', message: 'try later' });
+  assert.equal(w.connection.state, 'replaying');
+  await w.clock.pass(250);
+  assert.equal(w.socket.requests('join').length, 2);
+  await w.socket.answers('join', { room: 'general' });
+  assert.equal(w.connection.state, 'live');
+  assert.equal(w.sockets.length, 1);
+});
+
+test('a socket that ends while it resumes is followed by another', async () => {
+  const w = world();
+  w.connection.start();
+  await settle();
+  await w.socket.welcomes();
+  await w.socket.ends(4503);
+  assert.equal(w.connection.state, 'waiting');
+  await w.clock.pass(2_000);
+  await w.finish();
+  assert.equal(w.connection.state, 'live');
+});
+
+test('a request that gets no answer is repeated', async () => {
+  const w = world();
+  await w.goLive();
+  void w.connection.ask(() => send);
+  await settle();
+  await w.clock.pass(10_000);
+  await w.socket.says({ type: 'ping' });
+  await w.clock.pass(10_000);
+  assert.equal(w.socket.requests('send').length, 2);
+});
+
+test('tabs take turns to refresh, and do not wait for one that hangs', async () => {
+  const asked = [];
+  const polite = world({ locks: { request: async (name, _, work) => (asked.push(name), work()) } });
+  await polite.goLive();
+  assert.deepEqual(asked, ['chatd-refresh']);
+  assert.equal(polite.refreshes.length, 1);
+
+  const stuck = world({
+    locks: {
+      request: (_, { signal }) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    },
+  });
+  stuck.connection.start();
+  await stuck.clock.pass(4_999);
+  assert.equal(stuck.refreshes.length, 0);
+  await stuck.clock.pass(1);
+  assert.equal(stuck.refreshes.length, 1);
+  await stuck.finish();
+  assert.equal(stuck.connection.state, 'live');
+});
+
+test('a request larger than a frame may be is refused here', async () => {
+  const w = world();
+  await w.goLive();
+  await assert.rejects(w.connection.ask(() => ({ ...send, text: '€'.repeat(22_000) })), FinalError);
+  assert.equal(w.socket.requests('send').length, 0);
+});

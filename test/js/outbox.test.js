@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FullError, MAX_ENTRIES, Outbox } from '../../static/js/outbox.js';
+import { FinalError } from '../../static/js/protocol.js';
+import { memoryStore } from '../../static/js/store.js';
+import { settle } from './kit.js';
+
+let keys = 0;
+
+/** Web locks as a browser has them, for one name; `steal` throws the holder out. */
+function lockManager() {
+  let holder = null;
+  const queue = [];
+  const next = () => {
+    holder = queue.shift() ?? null;
+    holder?.work();
+  };
+  return {
+    request: (_, { steal }, work) =>
+      new Promise((resolve, reject) => {
+        const mine = { work, reject };
+        if (steal) {
+          holder?.reject(new DOMException('stolen', 'AbortError'));
+          queue.unshift(mine);
+          next();
+        } else {
+          queue.push(mine);
+          if (!holder) next();
+        }
+      }),
+    /** The tab that holds it goes away. */
+    release: next,
+  };
+}
+
+/** Channels between tabs. */
+function channels() {
+  const all = [];
+  return () => {
+    const mine = { onmessage: null, postMessage: () => all.forEach((each) => each !== mine && each.onmessage?.()) };
+    all.push(mine);
+    return mine;
+  };
+}
+
+/** A tab: an outbox whose sends the test answers. */
+async function tab({ user = 'alice', store = memoryStore(), locks, channel } = {}) {
+  const sends = [];
+  const send = (entry) => new Promise((resolve, reject) => sends.push({ ...entry, resolve, reject }));
+  const outbox = new Outbox({
+    user,
+    store,
+    send,
+    newKey: () => `key-${++keys}`,
+    now: () => 0,
+    changed: () => {},
+    locks,
+    channel,
+  });
+  await outbox.start();
+  await settle();
+  return { outbox, sends, texts: () => sends.map(({ text }) => text) };
+}
+
+const refusal = (code) => new FinalError({ type: 'error', id: 1, code, message: `it is ${code}` });
+const list = (outbox, room = 'general') => outbox.list(room).map(({ text, failure }) => (failure ? [text, failure] : text));
+
+test('messages of one room go one by one, rooms beside each other', async () => {
+  const { outbox, sends, texts } = await tab();
+  await outbox.add('general', 'one');
+  await outbox.add('general', 'two');
+  await outbox.add('random', 'other');
+  await settle();
+  assert.deepEqual(texts(), ['one', 'other']);
+  assert.equal(outbox.waiting, 3);
+  sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(texts(), ['one', 'other', 'two']);
+  assert.equal(outbox.waiting, 2);
+});
+
+test('what was sent is shown until it stands in the room', async () => {
+  const { outbox, sends } = await tab();
+  await outbox.add('general', 'one');
+  await settle();
+  sends[0].resolve(5);
+  await settle();
+  assert.deepEqual(list(outbox), ['one']);
+  assert.equal(outbox.waiting, 0);
+  outbox.heard('general', 4);
+  outbox.heard('random', 9);
+  assert.deepEqual(list(outbox), ['one']);
+  outbox.heard('general', 5);
+  assert.deepEqual(list(outbox), []);
+});
+
+test('a reload sends what was kept, in order, with the same keys', async () => {
+  const store = memoryStore();
+  const before = await tab({ store });
+  await before.outbox.add('general', 'one');
+  await before.outbox.add('general', 'two');
+  await settle();
+  const after = await tab({ store });
+  after.sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(after.texts(), ['one', 'two']);
+  assert.equal(after.sends[0].key, before.sends[0].key);
+});
+
+test('another user never sends it', async () => {
+  const store = memoryStore();
+  await (await tab({ store })).outbox.add('general', 'secret');
+  const bob = await tab({ store, user: 'bob' });
+  await settle();
+  assert.deepEqual(bob.sends, []);
+  assert.deepEqual(list(bob.outbox), []);
+});
+
+test('a refused message stays with its reason, and later ones go on', async () => {
+  const { outbox, sends, texts } = await tab();
+  await outbox.add('general', 'one');
+  await outbox.add('general', 'two');
+  await settle();
+  sends[0].reject(refusal('too_long'));
+  await settle();
+  assert.deepEqual(list(outbox), [['one', 'it is too_long'], 'two']);
+  assert.equal(outbox.waiting, 1);
+  assert.deepEqual(texts(), ['one', 'two']);
+});
+
+test('a refused message can be sent again, under a new key, or deleted', async () => {
+  const { outbox, sends } = await tab();
+  await outbox.add('general', 'one');
+  await settle();
+  sends[0].reject(refusal('key_reused'));
+  await settle();
+  await outbox.retry(sends[0].key);
+  await settle();
+  assert.equal(sends[1].text, 'one');
+  assert.notEqual(sends[1].key, sends[0].key);
+  assert.deepEqual(list(outbox), ['one']);
+  await outbox.delete(sends[1].key);
+  assert.deepEqual(list(outbox), ['one'], 'what may have been sent cannot be deleted');
+  sends[1].reject(refusal('forbidden'));
+  await settle();
+  await outbox.delete(sends[1].key);
+  assert.deepEqual(list(outbox), []);
+});
+
+test('when it is full it says so', async () => {
+  const { outbox } = await tab();
+  for (let i = 0; i < MAX_ENTRIES; i++) await outbox.add('general', `${i}`);
+  await assert.rejects(outbox.add('general', 'one more'), FullError);
+  assert.equal(outbox.waiting, MAX_ENTRIES);
+});
+
+test('one tab sends, the others see it', async () => {
+  const shared = { store: memoryStore(), locks: lockManager() };
+  const channel = channels();
+  const first = await tab({ ...shared, channel: channel() });
+  const second = await tab({ ...shared, channel: channel() });
+  await first.outbox.add('general', 'one');
+  await settle();
+  assert.deepEqual(first.texts(), ['one']);
+  assert.deepEqual(second.texts(), []);
+  assert.deepEqual(list(second.outbox), ['one']);
+  first.sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(list(second.outbox), []);
+});
+
+test('the tab in which one types takes over, and repeats what is under way with its key', async () => {
+  const shared = { store: memoryStore(), locks: lockManager() };
+  const channel = channels();
+  const first = await tab({ ...shared, channel: channel() });
+  const second = await tab({ ...shared, channel: channel() });
+  await first.outbox.add('general', 'one');
+  await settle();
+  await second.outbox.add('general', 'two');
+  await settle();
+  assert.deepEqual(second.texts(), ['one']);
+  assert.equal(second.sends[0].key, first.sends[0].key);
+  first.sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(first.texts(), ['one'], 'it leads no more');
+  second.sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(second.texts(), ['one', 'two']);
+});
+
+test('when the tab that sends goes away, another takes over', async () => {
+  const shared = { store: memoryStore(), locks: lockManager() };
+  const channel = channels();
+  const first = await tab({ ...shared, channel: channel() });
+  const second = await tab({ ...shared, channel: channel() });
+  await first.outbox.add('general', 'one');
+  await settle();
+  shared.locks.release();
+  await settle();
+  assert.deepEqual(second.texts(), ['one']);
+});
