@@ -127,9 +127,10 @@ func (f *Feed) Head(ctx context.Context, room chat.Room) (chat.EventID, error) {
 }
 
 // After returns the events that follow after, in order and without a hole, up
-// to and with to (or the newest, if to is ""). after "" stands before the first
-// event of the room. It returns chat.ErrLost when after or to is not in the feed
-// that Redis holds, or more than limit events lie between.
+// to and with to (or the newest, if to is ""), and of these the first limit: when
+// it returns that many there may be more. after "" stands before the first event
+// of the room. It returns chat.ErrLost when after or to is not in the feed that
+// Redis holds.
 func (f *Feed) After(ctx context.Context, room chat.Room, after, to chat.EventID, limit int) ([]chat.Event, error) {
 	if after == to && to != "" {
 		return nil, nil
@@ -141,25 +142,24 @@ func (f *Feed) After(ctx context.Context, room chat.Room, after, to chat.EventID
 	if to != "" {
 		end = string(to)
 	}
-	entries, err := f.rdb.XRangeN(ctx, feedKey(room), from, end, int64(limit)+2).Result()
+	entries, err := f.rdb.XRangeN(ctx, feedKey(room), from, end, int64(limit)+1).Result()
 	if err != nil {
 		return nil, unavailable("read after", err)
 	}
-	events := parse(entries)
-	if len(events) == 0 && after != "" && to == "" {
+	if len(entries) == 0 && after != "" && to == "" {
 		return nil, chat.ErrLost // not even after is there
 	}
+	if len(entries) > limit {
+		to = "" // cut before it
+	}
+	events := parse(entries)
 	if len(events) > 0 && events[0].ID == after {
 		events = events[1:]
 	}
-	events, err = f.mend(ctx, room, after, events, to)
-	if err != nil {
+	if events, err = f.mend(ctx, room, after, events, to); err != nil {
 		return nil, err
 	}
-	if len(events) > limit {
-		return nil, fmt.Errorf("more than %d events behind: %w", limit, chat.ErrLost)
-	}
-	return events, nil
+	return events[:min(len(events), limit)], nil
 }
 
 // Newest returns the room's last n events, oldest first, ending with to, or

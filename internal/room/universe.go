@@ -1,0 +1,106 @@
+package room
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"chatd/internal/chat"
+)
+
+// JoinUniverse makes rd a reader of all the public rooms given, and of those
+// that Appeared tells of later. positions are the last events that rd's client
+// has; rooms without one bring their newest events, fewer the more rooms there
+// are. reply makes the answer from the rooms' replays; it is pushed to rd before
+// any later event of these rooms.
+//
+// It waits for Redis until ctx ends, and then fails with chat.ErrUnavailable.
+func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, rooms []chat.Room, positions map[chat.Room]chat.EventID, reply func([]Replay) []byte) error {
+	h.mu.Lock()
+	rd.universe = true
+	h.mu.Unlock()
+
+	window := min(h.window, max(1, 4*h.window/max(1, len(rooms))))
+	subs, replays := make([]*subscriber, len(rooms)), make([]Replay, len(rooms))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(fillsAtOnce)
+	for i, name := range rooms {
+		g.Go(func() (err error) {
+			subs[i], replays[i], err = h.prepare(gctx, rd, name, positions[name], window)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	rd.Push(reply(replays))
+	for _, s := range subs {
+		if !s.goLive(func() {}) {
+			rd.Push(chat.Encode(chat.Notice{Type: "reset", Room: s.room.name}))
+		}
+	}
+	return nil
+}
+
+// LeaveUniverse ends rd's reading of the public rooms that it did not join.
+func (h *Hub) LeaveUniverse(rd *Reader) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rd.universe = false
+	for name := range rd.rooms {
+		if !rd.joined[name] {
+			h.leaveLocked(rd, name)
+		}
+	}
+}
+
+// Appeared tells the readers of universe of public rooms that there are: they
+// read those that they do not read yet. It does not block.
+func (h *Hub) Appeared(rooms []chat.Room) {
+	h.mu.Lock()
+	var readers []*Reader
+	for rd := range h.readers {
+		if rd.universe {
+			readers = append(readers, rd)
+		}
+	}
+	h.mu.Unlock()
+	if len(readers) == 0 {
+		return
+	}
+	h.wg.Go(func() {
+		for _, rd := range readers {
+			for _, name := range rooms {
+				if err := h.appear(rd, name); err != nil {
+					h.log.Warn("a new room does not reach a reader of universe, who starts afresh", "room", name, "err", err)
+					rd.Push(chat.Encode(chat.Notice{Type: "reset", Room: chat.Universe}))
+					break
+				}
+			}
+		}
+	})
+}
+
+func (h *Hub) appear(rd *Reader, name chat.Room) error {
+	h.mu.Lock()
+	known := rd.rooms[name] != nil || !h.readers[rd]
+	h.mu.Unlock()
+	if known {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, fillTimeout)
+	defer cancel()
+	s, replay, err := h.prepare(ctx, rd, name, "", h.window)
+	if err != nil {
+		return err
+	}
+	if !s.goLive(func() {
+		for _, ev := range replay.Events {
+			rd.Push(ev.Data)
+		}
+	}) {
+		return errors.New("room was reset")
+	}
+	return nil
+}
