@@ -1,0 +1,326 @@
+// Package session ties a browser's cookie to a login kept in Redis: log in, log
+// out, "whose request is this?", "is that login still good?". It is the only home
+// of gorilla/sessions and redisstore, and makes up for what they leave out.
+//
+// A login is written once, by redisstore, and never rewritten, so no save in
+// flight can undo another or bring an ended login back. What changes is the
+// session id. The cookie is LOGIN.SECRET: LOGIN names the login and is no secret;
+// SECRET is 32 random bytes, of which Redis holds a hash only, and the session id
+// is both together. Redis holds ({} is a hash tag):
+//
+//	chatd:session:{LOGIN}            the login as redisstore keeps it; lapses at the absolute end
+//	chatd:session:{LOGIN}:id         hash of the current SECRET; lapses when idle
+//	chatd:session:{LOGIN}:id:HASH    a former SECRET's hash -> its successor, sealed with the
+//	                                 former SECRET; lapses after aliasTTL
+//
+// A login is alive while the first two are there. Redis' own clock judges all of
+// it. An id that Redis does not know is never adopted.
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/sessions"
+	"github.com/rbcervilla/redisstore/v9"
+	"github.com/redis/go-redis/v9"
+
+	"chatd/internal/chat"
+)
+
+const (
+	// CookieName is the name that HAProxy keeps affinity by.
+	CookieName = "jsessionid"
+
+	// aliasTTL is how long a former id stays good after a refresh, for tabs and
+	// requests that are under way with it.
+	aliasTTL = 15 * time.Second
+
+	keyPrefix   = "chatd:session:"
+	loginBytes  = 16
+	secretBytes = 32
+)
+
+// ErrNone says that there is no login: the only word that means "log in again".
+var ErrNone = errors.New("no login")
+
+// A Session says who is logged in. It is the same for all ids of one login.
+type Session struct {
+	Login   string    // names the login in Redis and between instances; opens nothing
+	User    string    // canonical name
+	Since   time.Time // when the login was made
+	Expires time.Time // when it ends if nothing is heard of it any more
+}
+
+// Options are what an operator decides.
+type Options struct {
+	Idle   time.Duration            // a login that is not used for so long ends
+	Max    time.Duration            // a login ends so long after it was made
+	Secure func(*http.Request) bool // did the browser come by TLS
+}
+
+// A Store keeps logins. It is safe for concurrent use.
+type Store struct {
+	rdb  redis.UniversalClient
+	kept *redisstore.RedisStore
+	opts Options
+}
+
+// New returns a store. Redis need not be there yet.
+func New(rdb redis.UniversalClient, opts Options) *Store {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // it only pings, and a Redis that is away is no reason not to start
+	kept, _ := redisstore.NewRedisStore(ctx, rdb)
+	kept.KeyPrefix(keyPrefix)
+	kept.Options(sessions.Options{Path: "/", MaxAge: int(opts.Max.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	return &Store{rdb: rdb, kept: kept, opts: opts}
+}
+
+func tag(login string) string                 { return "{" + login + "}" }
+func idKey(login string) string               { return keyPrefix + tag(login) + ":id" }
+func formerKey(login string, s secret) string { return idKey(login) + ":" + s.hash() }
+func loginKey(login string) string            { return keyPrefix + tag(login) }
+
+type secret [secretBytes]byte
+
+func (s secret) hash() string {
+	h := sha256.Sum256(s[:])
+	return hex.EncodeToString(h[:])
+}
+
+// seal hides next from all who do not know s. Each s seals one value only, so a
+// pad derived from it does.
+func (s secret) seal(next secret) (sealed secret) {
+	pad := sha256.Sum256(append([]byte("successor of "), s[:]...))
+	subtle.XORBytes(sealed[:], next[:], pad[:])
+	return sealed
+}
+
+// id returns the login and secret of the request's cookie. Two cookies of the
+// name are none: one of them was tossed in by somebody else.
+func id(r *http.Request) (login string, s secret, ok bool) {
+	cookies := r.CookiesNamed(CookieName)
+	if len(cookies) != 1 {
+		return "", s, false
+	}
+	login, sec, ok := strings.Cut(cookies[0].Value, ".")
+	if !ok {
+		return "", s, false
+	}
+	enc := base64.RawURLEncoding.Strict()
+	l, err1 := enc.DecodeString(login)
+	b, err2 := enc.DecodeString(sec)
+	if err1 != nil || err2 != nil || len(l) != loginBytes || len(b) != secretBytes {
+		return "", s, false
+	}
+	return login, secret(b), true
+}
+
+func newSecret() (s secret) {
+	_, _ = rand.Read(s[:]) // never fails (Go 1.24)
+	return s
+}
+
+// Begin logs user in: a new login with a new id, whose cookie is set. A login
+// that the request brought is ended; former is its name, "" if there was none.
+func (s *Store) Begin(w http.ResponseWriter, r *http.Request, user string) (ses Session, former string, err error) {
+	if former, err = s.end(r); err != nil && !errors.Is(err, ErrNone) {
+		return Session{}, "", err
+	}
+	var l [loginBytes]byte
+	_, _ = rand.Read(l[:])
+	login, sec := base64.RawURLEncoding.EncodeToString(l[:]), newSecret()
+
+	now := time.Now()
+	rec := sessions.NewSession(s.kept, CookieName)
+	rec.ID = tag(login)
+	rec.Options = &sessions.Options{MaxAge: int(s.opts.Max.Seconds())}
+	rec.Values["login"], rec.Values["user"], rec.Values["since"] = login, user, now.UnixMilli()
+	if err := s.kept.Save(r, nowhere{}, rec); err != nil {
+		return Session{}, "", unavailable("save login", err)
+	}
+	if err := s.rdb.Set(r.Context(), idKey(login), sec.hash(), s.opts.Idle).Err(); err != nil {
+		return Session{}, "", unavailable("save id", err)
+	}
+	s.setCookie(w, r, login, sec)
+	return s.session(login, user, now), former, nil
+}
+
+// Read returns the request's session, ErrNone, or chat.ErrUnavailable when Redis
+// does not answer, which is never a logout. It takes two round trips.
+func (s *Store) Read(r *http.Request) (Session, error) {
+	login, sec, ok := id(r)
+	if !ok {
+		return Session{}, ErrNone
+	}
+	good, err := s.good(r.Context(), login, sec)
+	if err != nil {
+		return Session{}, err
+	}
+	if !good {
+		return Session{}, ErrNone
+	}
+	return s.load(r.Context(), login)
+}
+
+// good says whether sec is the login's secret, or was it until a moment ago.
+func (s *Store) good(ctx context.Context, login string, sec secret) (bool, error) {
+	got, err := s.rdb.MGet(ctx, idKey(login), formerKey(login, sec)).Result()
+	if err != nil {
+		return false, unavailable("check id", err)
+	}
+	current, _ := got[0].(string)
+	return current != "" && (current == sec.hash() || got[1] != nil), nil
+}
+
+// load reads what redisstore keeps of the login.
+func (s *Store) load(ctx context.Context, login string) (Session, error) {
+	r := (&http.Request{Header: http.Header{}}).WithContext(ctx)
+	r.AddCookie(&http.Cookie{Name: CookieName, Value: tag(login)})
+	rec, err := s.kept.New(r, CookieName)
+	if err != nil {
+		return Session{}, unavailable("load login", err)
+	}
+	user, _ := rec.Values["user"].(string)
+	since, _ := rec.Values["since"].(int64)
+	// An answer out of step with its question once gave A the session of B.
+	if rec.IsNew || user == "" || rec.Values["login"] != login {
+		return Session{}, ErrNone
+	}
+	return s.session(login, user, time.UnixMilli(since)), nil
+}
+
+func (s *Store) session(login, user string, since time.Time) Session {
+	expires := time.Now().Add(s.opts.Idle)
+	if end := since.Add(s.opts.Max); end.Before(expires) {
+		expires = end
+	}
+	return Session{Login: login, User: user, Since: since, Expires: expires}
+}
+
+//go:embed refresh.lua
+var refreshSource string
+
+var refreshScript = redis.NewScript(refreshSource)
+
+// Refresh gives the request's login a new id and sets its cookie. The former id
+// stays good for aliasTTL; whoever refreshes it meanwhile, however many at once,
+// gets the same new id. It returns ErrNone or chat.ErrUnavailable like Read; then
+// no cookie is set.
+func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error) {
+	login, sec, ok := id(r)
+	if !ok {
+		return Session{}, ErrNone
+	}
+	ctx := r.Context()
+	ses, err := s.load(ctx, login)
+	if err != nil {
+		return Session{}, err
+	}
+	next := newSecret()
+	sealed := sec.seal(next)
+	for {
+		got, err := refreshScript.Run(ctx, s.rdb, []string{idKey(login), formerKey(login, sec)},
+			sec.hash(), next.hash(), hex.EncodeToString(sealed[:]), aliasTTL.Milliseconds(), s.opts.Idle.Milliseconds()).Text()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return Session{}, unavailable("refresh id", err)
+		}
+		switch got {
+		case "":
+			return Session{}, ErrNone
+		case "new":
+			s.setCookie(w, r, login, next)
+			return ses, nil
+		case "current":
+			s.setCookie(w, r, login, sec)
+			return ses, nil
+		}
+		// A former id: go on with its successor, which is current or has one too.
+		b, err := hex.DecodeString(got)
+		if err != nil || len(b) != secretBytes {
+			return Session{}, fmt.Errorf("refresh id: sealed successor of %d bytes", len(b))
+		}
+		sec = sec.seal(secret(b))
+		next, sealed = secret{}, secret{} // no new id for a former one
+	}
+}
+
+// End ends the request's login and clears the cookie. It returns the login's
+// name, for telling its sockets, or ErrNone or chat.ErrUnavailable.
+func (s *Store) End(w http.ResponseWriter, r *http.Request) (login string, err error) {
+	login, err = s.end(r)
+	if err == nil || errors.Is(err, ErrNone) {
+		s.cookie(w, r, "", -1)
+	}
+	return login, err
+}
+
+func (s *Store) end(r *http.Request) (login string, err error) {
+	login, sec, ok := id(r)
+	if !ok {
+		return "", ErrNone
+	}
+	good, err := s.good(r.Context(), login, sec)
+	if err != nil {
+		return "", err
+	}
+	if !good {
+		return "", ErrNone
+	}
+	if err := s.rdb.Del(r.Context(), idKey(login), loginKey(login)).Err(); err != nil {
+		return "", unavailable("end login", err)
+	}
+	return login, nil
+}
+
+// Keep tells that these logins are in use, as an open socket does, and returns
+// those that have ended. It takes one round trip for all.
+func (s *Store) Keep(ctx context.Context, logins []string) (ended []string, err error) {
+	pipe := s.rdb.Pipeline()
+	used, there := make([]*redis.BoolCmd, len(logins)), make([]*redis.IntCmd, len(logins))
+	for i, login := range logins {
+		used[i] = pipe.Expire(ctx, idKey(login), s.opts.Idle)
+		there[i] = pipe.Exists(ctx, loginKey(login))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, unavailable("keep logins", err)
+	}
+	for i, login := range logins {
+		if !used[i].Val() || there[i].Val() == 0 {
+			ended = append(ended, login)
+		}
+	}
+	return ended, nil
+}
+
+func (s *Store) setCookie(w http.ResponseWriter, r *http.Request, login string, sec secret) {
+	s.cookie(w, r, login+"."+base64.RawURLEncoding.EncodeToString(sec[:]), int(s.opts.Max.Seconds()))
+}
+
+func (s *Store) cookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: CookieName, Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.opts.Secure(r),
+	})
+}
+
+// nowhere takes the cookie that redisstore would set: the login's name alone.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) WriteHeader(int)             {}
+
+func unavailable(op string, err error) error {
+	return fmt.Errorf("%s: %w: %w", op, chat.ErrUnavailable, err)
+}
