@@ -76,7 +76,7 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 
 	res, err := appendScript.Run(ctx, f.rdb,
 		[]string{feedKey(d.Room), keyKey(d.Room, d.From, d.Key), editsKey(d.Room), goneKey(d.Room)},
-		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, channel(d.Room)).StringSlice()
+		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, liveChannel(d.Room)).StringSlice()
 	if err != nil {
 		return Receipt{}, unavailable("append", err)
 	}
@@ -269,10 +269,10 @@ func parse(entries []redis.XMessage) []chat.Event {
 
 func roomKey(room chat.Room, part string) string { return "chatd:{" + string(room) + "}:" + part }
 
-func feedKey(room chat.Room) string  { return roomKey(room, "feed") }
-func editsKey(room chat.Room) string { return roomKey(room, "edits") }
-func goneKey(room chat.Room) string  { return roomKey(room, "gone") }
-func channel(room chat.Room) string  { return roomKey(room, "live") }
+func feedKey(room chat.Room) string     { return roomKey(room, "feed") }
+func editsKey(room chat.Room) string    { return roomKey(room, "edits") }
+func goneKey(room chat.Room) string     { return roomKey(room, "gone") }
+func liveChannel(room chat.Room) string { return roomKey(room, "live") }
 
 func keyKey(room chat.Room, user, key string) string {
 	return roomKey(room, "key:"+user+":"+key)

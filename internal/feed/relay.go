@@ -102,7 +102,7 @@ func (r *Relay) want(room chat.Room, want bool) {
 // Publish sends data, one JSON object that may be lost, to a room's readers on
 // all instances. It waits for Redis until ctx ends.
 func (r *Relay) Publish(ctx context.Context, room chat.Room, data []byte) error {
-	return r.publish(ctx, channel(room), append([]byte{'\n'}, data...))
+	return r.publish(ctx, liveChannel(room), append([]byte{'\n'}, data...))
 }
 
 // Notify sends data to every instance's Listener.Control, this one's included.
@@ -248,9 +248,9 @@ func (r *Relay) follow(ctx context.Context, sub *redis.PubSub) error {
 		var on, off []string
 		for room := range r.dirty {
 			if r.wanted[room] {
-				on = append(on, channel(room))
+				on = append(on, liveChannel(room))
 			} else {
-				off = append(off, channel(room))
+				off = append(off, liveChannel(room))
 			}
 		}
 		clear(r.dirty)
@@ -298,3 +298,7 @@ func roomOf(channel string) (chat.Room, bool) {
 	room, ok = strings.CutSuffix(room, liveSuffix)
 	return chat.Room(room), ok
 }
+
+// News says where and how something that may be lost is told to a room's readers
+// on all instances: published in the channel, behind the prefix.
+func News(room chat.Room) (channel, prefix string) { return liveChannel(room), "\n" }

@@ -1,0 +1,125 @@
+// Package directory knows which rooms there are and which of them are on whose
+// list. It keeps no events and no readers.
+//
+// Redis holds:
+//
+//	chatd:rooms              set: the public rooms
+//	chatd:user:{NAME}:rooms  set: the rooms on a person's list, direct conversations included
+package directory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"chatd/internal/chat"
+)
+
+// maxRooms bounds the public rooms, because anyone makes one by joining it.
+const maxRooms = 10_000
+
+const publicKey = "chatd:rooms"
+
+func listKey(user string) string { return "chatd:user:{" + user + "}:rooms" }
+
+// A Directory is safe for concurrent use. All its methods wait for Redis until
+// ctx ends and fail with chat.ErrUnavailable.
+type Directory struct{ rdb redis.UniversalClient }
+
+// New returns the directory that rdb holds.
+func New(rdb redis.UniversalClient) *Directory { return &Directory{rdb} }
+
+// Join puts the room on user's list, and among the public rooms if it is one.
+// made says that it was not there before, listed that it was not on the list. A
+// full directory is a *chat.Error.
+func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made, listed bool, err error) {
+	_, _, direct := room.Direct()
+	pipe := d.rdb.Pipeline()
+	onList := pipe.SIsMember(ctx, listKey(user), string(room))
+	there := pipe.SIsMember(ctx, publicKey, string(room))
+	count := pipe.SCard(ctx, publicKey)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false, false, unavailable("look for room", err)
+	}
+	if onList.Val() && (direct || there.Val()) {
+		return false, false, nil
+	}
+	if !direct && !there.Val() {
+		if count.Val() >= maxRooms {
+			return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms: join one that is there."}
+		}
+		n, err := d.rdb.SAdd(ctx, publicKey, string(room)).Result()
+		if err != nil {
+			return false, false, unavailable("make room", err)
+		}
+		made = n == 1
+	}
+	n, err := d.rdb.SAdd(ctx, listKey(user), string(room)).Result()
+	if err != nil {
+		return made, false, unavailable("join room", err)
+	}
+	return made, n == 1, nil
+}
+
+// Leave takes the room off user's list.
+func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) error {
+	if err := d.rdb.SRem(ctx, listKey(user), string(room)).Err(); err != nil {
+		return unavailable("leave room", err)
+	}
+	return nil
+}
+
+// Has says whether the room is on user's list.
+func (d *Directory) Has(ctx context.Context, user string, room chat.Room) (bool, error) {
+	has, err := d.rdb.SIsMember(ctx, listKey(user), string(room)).Result()
+	if err != nil {
+		return false, unavailable("look for room", err)
+	}
+	return has, nil
+}
+
+// Public returns the public rooms, in order of their names.
+func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
+	names, err := d.rdb.SMembers(ctx, publicKey).Result()
+	if err != nil {
+		return nil, unavailable("list rooms", err)
+	}
+	slices.Sort(names)
+	rooms := make([]chat.Room, len(names))
+	for i, name := range names {
+		rooms[i] = chat.Room(name)
+	}
+	return rooms, nil
+}
+
+// List returns the public rooms and user's direct conversations, in order of
+// their names, as user sees them.
+func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
+	pipe := d.rdb.Pipeline()
+	public, listed := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user))
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, unavailable("list rooms", err)
+	}
+	joined := map[string]bool{}
+	for _, name := range listed.Val() {
+		joined[name] = true
+	}
+	rooms := make([]chat.RoomInfo, 0, len(public.Val()))
+	for _, name := range public.Val() {
+		rooms = append(rooms, chat.RoomInfo{Room: chat.Room(name), Joined: joined[name]})
+	}
+	for name := range joined {
+		if room := chat.Room(name); strings.HasPrefix(name, "@") {
+			rooms = append(rooms, chat.RoomInfo{Room: room, Joined: true, With: room.With(user)})
+		}
+	}
+	slices.SortFunc(rooms, func(a, b chat.RoomInfo) int { return strings.Compare(string(a.Room), string(b.Room)) })
+	return rooms, nil
+}
+
+func unavailable(op string, err error) error {
+	return fmt.Errorf("%s: %w: %w", op, chat.ErrUnavailable, err)
+}
