@@ -1,0 +1,337 @@
+// Package cluster runs a real chatd cluster on loopback: redis-server with its
+// append-only file, N instances, and HAProxy with the project's own configuration.
+// `make up`, the integration tests and the drill use it to start, pause, kill and
+// replace each of them.
+//
+//	c, err := cluster.Start(ctx, cluster.Options{Dir: dir, Chatd: "bin/chatd", Instances: 3})
+//	defer c.Close()
+//	c.Instances()[0].Kill()         // kill -9
+//	c.Instances()[0].Start(ctx)
+//	added, err := c.Add(ctx)        // takes a spare slot of HAProxy
+//	err = c.Remove(ctx, added)
+//
+// What it starts ends with it, also when this program is killed. It never restarts
+// anything by itself, and it makes no requests but those that find out whether a
+// process is ready.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Slots is how many instances haproxy.cfg has room for.
+const Slots = 16
+
+// Options say what to start. The zero value of a field without "required" is fine.
+type Options struct {
+	Dir       string // required: logs, sockets and Redis's data; made where missing. A short path: sockets lie in it
+	Chatd     string // required: the program, see Build
+	Instances int    // 1 to Slots; 0 means 3
+	Addr      string // host:port of HAProxy; "" or port 0 takes a free one
+
+	// Env are further variables of the instances ("CHATD_DRAIN=5s"). The cluster sets
+	// addresses, name and Redis itself; no CHATD_ variable of this process gets through.
+	Env []string
+
+	// Died hears of a process that ended though nobody asked it to. It is called on a
+	// goroutine of that process and must not block.
+	Died func(p *Process, how error)
+}
+
+// Instance is one chatd.
+type Instance struct {
+	*Process
+	Admin string // host:port of its /metrics
+	slot  int    // 1 to Slots
+}
+
+// URL is where the instance answers, past HAProxy.
+func (i *Instance) URL() string { return "http://" + i.Addr }
+
+// Cluster is what Start started.
+type Cluster struct {
+	Redis   *Process
+	HAProxy *Process
+
+	opts   Options
+	dir    string // absolute
+	config string // haproxy.cfg
+
+	mu        sync.Mutex
+	instances []*Instance // by slot
+}
+
+// Start starts Redis, the instances and HAProxy, in this order, and waits until all
+// serve or ctx ends. On an error nothing is left running.
+func Start(ctx context.Context, opts Options) (*Cluster, error) {
+	if opts.Instances == 0 {
+		opts.Instances = 3
+	}
+	if opts.Instances < 1 || opts.Instances > Slots {
+		return nil, fmt.Errorf("%d instances: want 1 to %d", opts.Instances, Slots)
+	}
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{"log", "redis"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	c := &Cluster{opts: opts, dir: dir, config: filepath.Join(root, "haproxy", "haproxy.cfg")}
+	if err := c.start(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cluster) start(ctx context.Context) error {
+	if err := c.startRedis(ctx); err != nil {
+		return err
+	}
+	errs := make(chan error, c.opts.Instances)
+	for slot := 1; slot <= c.opts.Instances; slot++ {
+		i := c.newInstance(slot)
+		c.instances = append(c.instances, i)
+		go func() { errs <- c.startOnFreePorts(ctx, i.Process, &i.Addr, &i.Admin) }()
+	}
+	var failed []error
+	for range c.opts.Instances {
+		failed = append(failed, <-errs)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	return c.startHAProxy(ctx)
+}
+
+func (c *Cluster) startRedis(ctx context.Context) error {
+	c.Redis = c.newProcess("redis", func() *exec.Cmd {
+		host, port, _ := strings.Cut(c.Redis.Addr, ":")
+		return exec.Command("redis-server", "--bind", host, "--port", port, "--dir", filepath.Join(c.dir, "redis"),
+			// Confirmed means kept, whatever dies: each write is on the disk before its answer.
+			"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no")
+	}, nil)
+	c.Redis.ready = func(ctx context.Context) error { return redisPing(ctx, c.Redis.Addr) }
+	return c.startOnFreePorts(ctx, c.Redis, &c.Redis.Addr)
+}
+
+// RedisURL is what the instances connect to.
+func (c *Cluster) RedisURL() string { return "redis://" + c.Redis.Addr }
+
+func (c *Cluster) newInstance(slot int) *Instance {
+	i := &Instance{slot: slot}
+	i.Process = c.newProcess(fmt.Sprintf("chatd-%d", slot), func() *exec.Cmd {
+		cmd := exec.Command(c.opts.Chatd)
+		cmd.Env = append(foreignEnv(), c.opts.Env...)
+		cmd.Env = append(cmd.Env, "CHATD_ADDR="+i.Addr, "CHATD_ADMIN_ADDR="+i.Admin,
+			"CHATD_INSTANCE="+i.Name, "CHATD_REDIS_URL="+c.RedisURL())
+		return cmd
+	}, func(ctx context.Context) error { return getOK(ctx, i.URL()+"/readyz") })
+	return i
+}
+
+// foreignEnv is the environment without what would configure chatd.
+func foreignEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CHATD_") })
+}
+
+func (c *Cluster) newProcess(name string, command func() *exec.Cmd, ready func(context.Context) error) *Process {
+	return &Process{Name: name, Log: filepath.Join(c.dir, "log", name+".log"), command: command, ready: ready, died: c.opts.Died}
+}
+
+// startOnFreePorts gives each addr a free port and starts p; where somebody else
+// was faster to a port, again with others.
+func (c *Cluster) startOnFreePorts(ctx context.Context, p *Process, addrs ...*string) error {
+	for try := 1; ; try++ {
+		for _, addr := range addrs {
+			free, err := freeAddr()
+			if err != nil {
+				return err
+			}
+			*addr = free
+		}
+		err := p.Start(ctx)
+		if err == nil || try == 3 || !strings.Contains(strings.ToLower(err.Error()), "address already in use") {
+			return err
+		}
+	}
+}
+
+// URL is where people connect: HAProxy.
+func (c *Cluster) URL() string { return "http://" + c.HAProxy.Addr }
+
+// Instances are those there are now, by name; those that were killed too, those that
+// were removed not.
+func (c *Cluster) Instances() []*Instance {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.instances)
+}
+
+// Processes are all there are now, HAProxy first, Redis last.
+func (c *Cluster) Processes() []*Process {
+	var all []*Process
+	if c.HAProxy != nil {
+		all = append(all, c.HAProxy)
+	}
+	for _, i := range c.Instances() {
+		all = append(all, i.Process)
+	}
+	if c.Redis != nil {
+		all = append(all, c.Redis)
+	}
+	return all
+}
+
+// Add starts one more instance and gives it to HAProxy, in the first free slot. It
+// returns once HAProxy has found it well.
+func (c *Cluster) Add(ctx context.Context) (*Instance, error) {
+	c.mu.Lock()
+	slot := 1
+	for slot <= len(c.instances) && c.instances[slot-1].slot == slot {
+		slot++
+	}
+	if slot > Slots {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("all %d slots of HAProxy are taken", Slots)
+	}
+	i := c.newInstance(slot)
+	c.instances = slices.Insert(c.instances, slot-1, i)
+	c.mu.Unlock()
+
+	err := c.startOnFreePorts(ctx, i.Process, &i.Addr, &i.Admin)
+	if err == nil {
+		err = c.enableSlot(ctx, i)
+	}
+	if err != nil {
+		i.close()
+		c.forget(i)
+		return nil, err
+	}
+	return i, nil
+}
+
+// Remove lets an instance drain, waits until it has ended or ctx ends, and frees its
+// slot.
+func (c *Cluster) Remove(ctx context.Context, i *Instance) error {
+	// In this order: while it drains HAProxy must know it, or its sockets would be cut.
+	i.Term()
+	if err := i.Wait(ctx); err != nil {
+		return err
+	}
+	i.close()
+	c.forget(i)
+	return c.disableSlot(ctx, i)
+}
+
+func (c *Cluster) forget(gone *Instance) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.instances = slices.DeleteFunc(c.instances, func(i *Instance) bool { return i == gone })
+}
+
+// Shutdown ends everything as an operator would: the instances drain, all at once,
+// then HAProxy and Redis stop. What has not ended when ctx does is killed; the error
+// names it. The cluster is closed then.
+func (c *Cluster) Shutdown(ctx context.Context) error {
+	defer c.Close()
+	var late []error
+	stop := func(processes ...*Process) {
+		for _, p := range processes {
+			p.Term()
+		}
+		for _, p := range processes {
+			late = append(late, p.Wait(ctx))
+		}
+	}
+	var instances []*Process
+	for _, i := range c.Instances() {
+		instances = append(instances, i.Process)
+	}
+	stop(instances...)
+	stop(c.HAProxy)
+	stop(c.Redis)
+	return errors.Join(late...)
+}
+
+// Close kills everything at once and waits until it is gone. Redis's data and the logs
+// stay. Close may be called twice.
+func (c *Cluster) Close() {
+	for _, p := range c.Processes() {
+		p.close()
+	}
+}
+
+// Root is the repository's folder: this one, or the next above with chatd's go.mod.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(mod), "module chatd\n") {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("not inside chatd's repository")
+		}
+		dir = up
+	}
+}
+
+// Build builds chatd into the file out, with further arguments for go build.
+func Build(ctx context.Context, out string, args ...string) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	out, err = filepath.Abs(out)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", out}, args...), "./cmd/chatd")...)
+	cmd.Dir = root
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build chatd: %w\n%s", err, text)
+	}
+	return nil
+}
+
+// looker asks for health, each time over a new connection: one kept open could be
+// to an instance that is gone.
+var looker = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+func getOK(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := looker.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s says %s", url, resp.Status)
+	}
+	return nil
+}

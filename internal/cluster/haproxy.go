@@ -1,0 +1,253 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const backend = "chatd" // its name in haproxy.cfg
+
+// RuntimeSocket is HAProxy's: "show stat", "set server".
+func (c *Cluster) RuntimeSocket() string { return filepath.Join(c.dir, "haproxy.sock") }
+
+func (c *Cluster) masterSocket() string { return filepath.Join(c.dir, "haproxy-master.sock") }
+func (c *Cluster) stateFile() string    { return filepath.Join(c.dir, "haproxy.servers") }
+
+func (c *Cluster) startHAProxy(ctx context.Context) error {
+	c.HAProxy = c.newProcess("haproxy", c.haproxyCommand, func(ctx context.Context) error {
+		_, err := c.Runtime(ctx, "show info")
+		return err
+	})
+	var err error
+	if c.opts.Addr == "" || strings.HasSuffix(c.opts.Addr, ":0") {
+		err = c.startOnFreePorts(ctx, c.HAProxy, &c.HAProxy.Addr)
+	} else {
+		c.HAProxy.Addr = c.opts.Addr
+		if err := available(c.opts.Addr); err != nil {
+			return fmt.Errorf("haproxy: %w", err)
+		}
+		err = c.HAProxy.Start(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for _, i := range c.Instances() {
+		if err := c.awaitUp(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) haproxyCommand() *exec.Cmd {
+	// Only a reload writes this file. One from an earlier run would send people to
+	// addresses of then.
+	_ = os.Remove(c.stateFile())
+
+	cmd := exec.Command("haproxy", "-W", "-db", "-f", c.config, "-S", c.masterSocket())
+	cmd.Env = append(os.Environ(), "BIND="+c.HAProxy.Addr, "RUNTIME_SOCKET="+c.RuntimeSocket(), "STATE_FILE="+c.stateFile())
+	used := make(map[int]string)
+	for _, i := range c.Instances() {
+		used[i.slot] = i.Addr
+	}
+	for slot := 1; slot <= Slots; slot++ {
+		if addr, ok := used[slot]; ok {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("CHATD_%d=%s", slot, addr), fmt.Sprintf("CHATD_%d_STATE=enabled", slot))
+		} else {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("CHATD_%d_STATE=disabled", slot))
+		}
+	}
+	if me, err := user.Current(); err == nil && me.Uid != "0" {
+		// Only root can run it as another user.
+		group, err := user.LookupGroupId(me.Gid)
+		if err == nil {
+			cmd.Env = append(cmd.Env, "RUN_AS="+me.Username, "RUN_AS_GROUP="+group.Name)
+		}
+	}
+	return cmd
+}
+
+// Runtime says a command to HAProxy's runtime socket and returns the answer. The
+// answer to a wrong command is not an error.
+func (c *Cluster) Runtime(ctx context.Context, command string) (string, error) {
+	return say(ctx, c.RuntimeSocket(), command)
+}
+
+func say(ctx context.Context, socket, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, command+"\n"); err != nil {
+		return "", err
+	}
+	// The master's socket answers until we close our side.
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(conn)
+	return strings.TrimSpace(string(answer)), err
+}
+
+func (c *Cluster) enableSlot(ctx context.Context, i *Instance) error {
+	host, port, err := net.SplitHostPort(i.Addr)
+	if err != nil {
+		return err
+	}
+	for _, command := range []string{
+		fmt.Sprintf("set server %s/%s addr %s port %s", backend, i.Name, host, port),
+		fmt.Sprintf("set server %s/%s state ready", backend, i.Name),
+	} {
+		if _, err := c.Runtime(ctx, command); err != nil {
+			return fmt.Errorf("haproxy: %s: %w", command, err)
+		}
+	}
+	return c.awaitUp(ctx, i)
+}
+
+func (c *Cluster) disableSlot(ctx context.Context, i *Instance) error {
+	answer, err := c.Runtime(ctx, fmt.Sprintf("set server %s/%s state maint", backend, i.Name))
+	if err == nil && answer != "" {
+		err = errors.New(answer)
+	}
+	return err
+}
+
+// awaitUp waits until HAProxy has checked the instance at its address and found it well.
+func (c *Cluster) awaitUp(ctx context.Context, i *Instance) error {
+	want := fmt.Sprintf("%s up at %s", i.Name, i.Addr)
+	return c.await(ctx, "haproxy: "+want, func() (bool, error) {
+		table, err := c.Runtime(ctx, "show stat "+backend+" 4 -1 typed")
+		if err != nil {
+			return false, err
+		}
+		servers := parseStat(table)
+		s := servers[i.Name]
+		return s["addr"] == i.Addr && strings.HasPrefix(s["status"], "UP") && s["check_status"] == "L7OK", nil
+	})
+}
+
+// parseStat reads "show stat … typed", lines of S.proxy.id.field.N.name.process:tags:type:value,
+// into server → field → value.
+func parseStat(text string) map[string]map[string]string {
+	byID := make(map[string]map[string]string)
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		head, rest, _ := strings.Cut(lines.Text(), ":")
+		at, tagged := strings.Split(head, "."), strings.SplitN(rest, ":", 3)
+		if len(at) < 6 || len(tagged) < 3 {
+			continue
+		}
+		if byID[at[2]] == nil {
+			byID[at[2]] = make(map[string]string)
+		}
+		byID[at[2]][at[4]] = tagged[2]
+	}
+	servers := make(map[string]map[string]string)
+	for _, fields := range byID {
+		servers[fields["svname"]] = fields
+	}
+	return servers
+}
+
+// ReloadHAProxy reloads as an operator does: saves what was set at run time, tells the
+// master, and waits until new workers serve. Old ones stay until their last socket ends.
+func (c *Cluster) ReloadHAProxy(ctx context.Context) error {
+	servers, err := c.Runtime(ctx, "show servers state")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.stateFile(), []byte(servers+"\n"), 0o644); err != nil {
+		return err
+	}
+	before, err := c.worker(ctx)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(c.HAProxy.PID(), syscall.SIGUSR2); err != nil {
+		return fmt.Errorf("haproxy: reload: %w", err)
+	}
+	return c.await(ctx, "haproxy: a new worker after the reload", func() (bool, error) {
+		now, err := c.worker(ctx)
+		if err != nil || now == "" || now == before {
+			return false, nil // the master's socket is closed for a moment
+		}
+		info, err := c.Runtime(ctx, "show info")
+		return err == nil && strings.Contains(info, "Pid: "+now+"\n"), nil
+	})
+}
+
+// worker is the process id of the worker that takes new connections.
+func (c *Cluster) worker(ctx context.Context) (string, error) {
+	table, err := say(ctx, c.masterSocket(), "show proc")
+	if err != nil {
+		return "", err
+	}
+	_, workers, _ := strings.Cut(table, "# workers\n")
+	if pid, _, ok := strings.Cut(workers, " "); ok && !strings.HasPrefix(pid, "#") {
+		return pid, nil
+	}
+	return "", nil
+}
+
+// await looks until there is what it waits for, or ctx ends.
+func (c *Cluster) await(ctx context.Context, what string, look func() (bool, error)) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if ok, err := look(); err != nil || ok {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not in time: %w", what, context.Cause(ctx))
+		}
+	}
+}
+
+func redisPing(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
+		return err
+	}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	// While it loads its file it says -LOADING.
+	if answer != "+PONG\r\n" {
+		return fmt.Errorf("redis says %q", strings.TrimSpace(answer))
+	}
+	return nil
+}
