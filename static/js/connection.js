@@ -15,8 +15,8 @@ import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, SUBPROTOCOL, decode,
  * @typedef {object} Socket
  * @property {(data: string) => void} send
  * @property {(code?: number, reason?: string) => void} close
- * @property {((event: {data: unknown}) => void) | null} onmessage
- * @property {((event: {code: number}) => void) | null} onclose
+ * @property {((event: MessageEvent) => void) | null} onmessage
+ * @property {((event: CloseEvent) => void) | null} onclose
  */
 
 /**

@@ -124,7 +124,7 @@ export function encode(request) {
 /**
  * A key for one message: no two are the same, and later ones sort later.
  * @param {number} now milliseconds
- * @param {(bytes: Uint8Array) => Uint8Array} fill crypto.getRandomValues
+ * @param {(bytes: Uint8Array<ArrayBuffer>) => Uint8Array} fill crypto.getRandomValues
  */
 export function newKey(now, fill) {
   const bytes = fill(new Uint8Array(12));

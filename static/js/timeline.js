@@ -2,7 +2,7 @@
 
 /** @typedef {import('./protocol.js').Durable} Durable */
 /** @typedef {import('./protocol.js').Message} Message */
-/** @typedef {{event: string, room: string, from: string, at: string, key: string, text: string, edited: boolean}} Line */
+/** @typedef {{event: string, seq: number, room: string, from: string, at: string, key: string, text: string, edited: boolean}} Line */
 
 export class Timeline {
   /** Unbroken: each event's `prev` is the one before. @type {Durable[]} */
@@ -17,6 +17,8 @@ export class Timeline {
   #retracted = new Set();
   /** @type {Line[] | null} */
   #lines = null;
+  /** Whether the server said that it keeps nothing older. */
+  #complete = false;
 
   /** The last event that we have, null when we have no position in this room. */
   get head() {
@@ -40,6 +42,7 @@ export class Timeline {
 
   /** Whether there may be older events than ours. */
   get hasOlder() {
+    if (this.#complete) return false;
     const first = this.#events[0];
     return first ? first.prev !== '' : this.#head !== null && this.#head !== '';
   }
@@ -75,22 +78,28 @@ export class Timeline {
     this.#edits.clear();
     this.#retracted.clear();
     this.#lines = null;
+    this.#complete = false;
     const first = events[0];
     this.#head = first ? first.prev : head;
     for (const event of events) this.append(event);
   }
 
   /**
-   * Puts older events before ours. Returns how many it took: none when they do not end where we begin.
+   * Puts older events before ours. Returns how many it took: none when they do not end where we begin, and then there
+   * are no older ones that we could have.
    * @param {Durable[]} events in order
    */
   prepend(events) {
     const older = events.filter((event) => !this.#known.has(event.event));
     let next = this.#events.length ? /** @type {Durable} */ (this.#events[0]).prev : this.#head;
     for (const event of older.slice().reverse()) {
-      if (event.event !== next) return 0;
+      if (event.event !== next) {
+        this.#complete = true;
+        return 0;
+      }
       next = event.prev;
     }
+    if (older.length === 0) this.#complete = true;
     this.#events.unshift(...older);
     // From the newest back: of two edits of one message, the one that we have already is the later one.
     for (const event of older.slice().reverse()) this.#note(event, false);
@@ -102,6 +111,7 @@ export class Timeline {
    * @param {number} keep
    */
   trim(keep) {
+    if (this.#events.length > keep) this.#complete = false;
     for (const event of this.#events.splice(0, Math.max(0, this.#events.length - keep))) {
       this.#known.delete(event.event);
       this.#edits.delete(event.event);
@@ -115,9 +125,9 @@ export class Timeline {
     this.#lines ??= this.#events
       .filter((event) => event.type === 'message' && !this.#retracted.has(event.event))
       .map((event) => {
-        const { event: id, room, from, at, key, text } = /** @type {Message} */ (event);
+        const { event: id, seq, room, from, at, key, text } = /** @type {Message} */ (event);
         const edit = this.#edits.get(id);
-        return { event: id, room, from, at, key, text: edit ?? text, edited: edit !== undefined };
+        return { event: id, seq, room, from, at, key, text: edit ?? text, edited: edit !== undefined };
       });
     return this.#lines;
   }
@@ -136,18 +146,30 @@ export class Timeline {
 
 /**
  * The lines of several rooms as one, by time. Each room keeps its own order, also where its clock stepped back.
+ *
+ * Lines from before the moment since which all rooms are known are left out, so that loading older ones only ever adds
+ * at the beginning. `edge` is the room that sets this moment: the one of which to load more, if any.
  * @param {Iterable<Timeline>} timelines
- * @returns {Line[]}
+ * @returns {{lines: Line[], edge: Timeline | null}}
  */
 export function merged(timelines) {
   const dated = [];
+  let since = '';
+  /** @type {Timeline | null} */
+  let edge = null;
   for (const timeline of timelines) {
+    const lines = timeline.lines();
+    const first = lines[0];
+    if (first && timeline.hasOlder && (edge === null || first.at > since)) {
+      since = first.at;
+      edge = timeline;
+    }
     let at = '';
-    for (const line of timeline.lines()) {
+    for (const line of lines) {
       if (line.at > at) at = line.at;
       dated.push({ at, line });
     }
   }
   dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
-  return dated.map(({ line }) => line);
+  return { lines: dated.filter(({ at }) => at >= since).map(({ line }) => line), edge };
 }

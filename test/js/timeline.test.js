@@ -70,18 +70,26 @@ test('history goes before, where it fits', () => {
   const all = chain(['a', 'b', 'c', 'd']);
   const timeline = timelineOf(all.slice(2));
   assert.equal(timeline.hasOlder, true);
-  assert.equal(timeline.prepend(all.slice(0, 1)), 0, 'a hole');
   assert.equal(timeline.prepend(all.slice(0, 3)), 2, 'an overlap is dropped');
   assert.deepEqual(ids(timeline), ['a', 'b', 'c', 'd']);
   assert.equal(timeline.hasOlder, false);
   assert.equal(timeline.append(all[0]), 'repeat');
 });
 
+test('history that does not end where we begin is not taken, and no more is to be had', () => {
+  const all = chain(['a', 'b', 'c', 'd']);
+  for (const history of [all.slice(0, 1), []]) {
+    const timeline = timelineOf(all.slice(2));
+    assert.equal(timeline.prepend(history), 0);
+    assert.equal(timeline.hasOlder, false);
+    assert.deepEqual(ids(timeline), ['c', 'd']);
+  }
+});
+
 test('history of a room of which only the head is known ends with that head', () => {
   const all = chain(['a', 'b']);
   const timeline = new Timeline();
   timeline.replace([], 'b');
-  assert.equal(timeline.prepend(all.slice(0, 1)), 0);
   assert.equal(timeline.prepend(all), 2);
   assert.deepEqual(ids(timeline), ['a', 'b']);
 });
@@ -146,7 +154,19 @@ test('several rooms merge by time, each in its own order', () => {
   const random = chain(['r1', 'r2'], { room: 'random' });
   random[1].at = '2026-11-21T08:00:00.500Z';
   assert.deepEqual(
-    merged([timelineOf(general), timelineOf(random)]).map(({ event, room }) => `${room} ${event}`),
+    merged([timelineOf(general), timelineOf(random)]).lines.map(({ event, room }) => `${room} ${event}`),
     ['general g1', 'random r1', 'random r2', 'general g2', 'general g3'],
   );
+});
+
+test('a merge begins where all rooms are known, and says of which to load more', () => {
+  const general = timelineOf(chain(['g2', 'g3'], { prev: 'g1' }));
+  const old = timelineOf(chain(['r1', 'r2'], { room: 'random', at: '2026-11-20T08:00:00.000Z' }));
+  const before = merged([old, general]);
+  assert.deepEqual(before.lines.map(({ event }) => event), ['g2', 'g3']);
+  assert.equal(before.edge, general);
+  general.prepend(chain(['g1'], { at: '2026-11-19T08:00:00.000Z' }));
+  const after = merged([old, general]);
+  assert.deepEqual(after.lines.map(({ event }) => event), ['g1', 'r1', 'r2', 'g2', 'g3']);
+  assert.equal(after.edge, null);
 });

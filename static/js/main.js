@@ -1,0 +1,296 @@
+// Where the parts of the page meet.
+
+import { Connection } from './connection.js';
+import { FullError, Outbox } from './outbox.js';
+import { FinalError, UNIVERSE, newKey } from './protocol.js';
+import { FIRST_ROOM, Rooms } from './rooms.js';
+import { openStore } from './store.js';
+import { text } from './strings.js';
+import { View } from './view.js';
+
+/** Losses of the connection shorter than this are not mentioned, in milliseconds. */
+const CALM_MS = 2_000;
+/** How often others hear that this person types, in milliseconds. */
+const TYPING_MS = 3_000;
+/** The longest until the page shows a change, where it shows none by frames as nobody sees it, in milliseconds. */
+const UNSEEN_MS = 500;
+/** Until the server says it. */
+const LIMIT = 4_000;
+
+const user = document.body.dataset['user'] ?? '';
+let instance = document.body.dataset['instance'] ?? '';
+let limit = LIMIT;
+let mentioned = false;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let calm;
+let wasLive = false;
+let typedAt = 0;
+
+const store = await openStore(globalThis.indexedDB);
+const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel(`chatd:${user}`) : undefined;
+
+const connection = new Connection(
+  user,
+  {
+    open: (path, subprotocol) => new WebSocket(new URL(path, location.href.replace(/^http/, 'ws')), subprotocol),
+    fetch: (path, init) => fetch(path, init),
+    setTimeout: (work, ms) => setTimeout(work, ms),
+    clearTimeout: (timer) => clearTimeout(/** @type {number | undefined} */ (timer ?? undefined)),
+    now: () => Date.now(),
+    random: () => Math.random(),
+    locks: navigator.locks,
+  },
+  {
+    state: stateChanged,
+    welcome: (welcome) => {
+      instance = welcome.instance;
+      limit = welcome.limits.text;
+    },
+    frame: (frame) => rooms.frame(frame),
+    answer: (request, ok) => rooms.answer(request, ok),
+    resume: (ask) => rooms.resume(ask),
+    out: () => location.assign('/login'),
+    stranger: () => location.reload(),
+  },
+);
+
+const rooms = new Rooms({
+  user,
+  ask: (request) => connection.ask(request),
+  now: () => Date.now(),
+  marks: {
+    get: (room) => {
+      const mark = remembered(`read:${user}:${room}`);
+      return mark === null ? null : Number(mark);
+    },
+    set: (room, seq) => remember(`read:${user}:${room}`, String(seq)),
+  },
+  changed: render,
+});
+
+const outbox = new Outbox({
+  user,
+  store,
+  send: async ({ room, key, text }) => (await connection.ask(() => ({ type: 'send', room, key, text }))).seq ?? 0,
+  newKey: () => newKey(Date.now(), (bytes) => crypto.getRandomValues(bytes)),
+  now: () => Date.now(),
+  changed: render,
+  locks: navigator.locks,
+  channel,
+});
+
+const view = new View({
+  open: (name) => void open(name),
+  join: (name) => open(asTyped(name)),
+  leave: () => void leave(),
+  send: async (name, body) => {
+    try {
+      await outbox.add(name, body);
+      typedAt = 0;
+      return '';
+    } catch (err) {
+      return err instanceof FullError ? text.full : text.notKept;
+    }
+  },
+  retry: (key) => void outbox.retry(key),
+  discard: (key) => void outbox.delete(key),
+  older: () => rooms.older(rooms.current).catch(() => false),
+  typing: (name) => {
+    if (Date.now() - typedAt < TYPING_MS) return;
+    typedAt = Date.now();
+    connection.typing(name);
+  },
+  read: (name) => {
+    const room = rooms.get(name);
+    if (room) rooms.read(room);
+  },
+  draft: (name, body) => remember(`draft:${user}:${name}`, body, sessionStorage),
+  drafted: (name) => remembered(`draft:${user}:${name}`, sessionStorage) ?? '',
+});
+
+/** @param {import('./connection.js').State} state */
+function stateChanged(state) {
+  const live = state === 'live' || state === 'moving';
+  if (live) {
+    clearTimeout(calm);
+    calm = undefined;
+    mentioned = false;
+    if (!wasLive) {
+      wasLive = true;
+      void openFirst();
+    }
+  } else if (calm === undefined) {
+    calm = setTimeout(() => {
+      mentioned = true;
+      render();
+    }, CALM_MS);
+  }
+  render();
+}
+
+/** The conversation of the address, or the one that was open last, or any room that this person is in. */
+async function openFirst() {
+  const named = decodeURIComponent(location.hash.slice(1));
+  if (named && (await open(named)) === '') return;
+  const joined = rooms.all().filter((room) => room.joined).map(({ name }) => name);
+  const last = remembered(`last:${user}`) ?? '';
+  const room = joined.includes(last) ? last : joined.find((name) => !name.startsWith('@')) ?? joined[0];
+  if (room !== undefined) await open(room);
+}
+
+/**
+ * Opens a conversation, and joins it where that has not been done. Resolves to why it did not work, or ''.
+ * @param {string} name
+ */
+async function open(name) {
+  const direct = rooms.all().find((room) => room.joined && name.startsWith('@') && `@${rooms.partner(room.name)}` === name);
+  let room = direct?.name ?? name;
+  if (room === rooms.current) return '';
+  if (room === UNIVERSE || !rooms.get(room)?.joined) {
+    const before = rooms.current;
+    try {
+      room = await rooms.join(room);
+    } catch (err) {
+      return err instanceof FinalError ? err.message : '';
+    }
+    // Who went elsewhere while this one was on its way stays there.
+    if (rooms.current !== before) return '';
+  }
+  if (rooms.current === UNIVERSE) rooms.leave(UNIVERSE).catch(() => {});
+  rooms.current = room;
+  remember(`last:${user}`, room);
+  const address = `#${encodeURIComponent(room)}`;
+  if (location.hash === '') history.replaceState(null, '', address);
+  else if (location.hash !== address) history.pushState(null, '', address);
+  render();
+  return '';
+}
+
+async function leave() {
+  const name = rooms.current;
+  try {
+    await rooms.leave(name);
+  } catch {
+    return;
+  }
+  const next = rooms.all().find((room) => room.joined && !room.name.startsWith('@'));
+  if (rooms.current === name) await open(next?.name ?? FIRST_ROOM);
+}
+
+/**
+ * What one types to name a room or a person: `#room` is `room`.
+ * @param {string} name
+ */
+function asTyped(name) {
+  return name.trim().replace(/^#/, '');
+}
+
+let due = false;
+
+/** Shows everything, once for all changes of this moment. */
+function render() {
+  if (due) return;
+  due = true;
+  const show = () => {
+    if (!due) return;
+    due = false;
+    view.render(page());
+  };
+  // No frames are made for a page that nobody sees, but its title counts.
+  if (document.visibilityState === 'visible') requestAnimationFrame(show);
+  setTimeout(show, UNSEEN_MS);
+}
+
+/** @returns {import('./view.js').Page} */
+function page() {
+  const all = rooms.all();
+  /** @param {import('./rooms.js').Room} room */
+  const listed = (room) => ({
+    name: room.name,
+    label: rooms.partner(room.name) ?? room.name,
+    unread: room.joined ? rooms.unread(room) : 0,
+  });
+  const direct = (/** @type {import('./rooms.js').Room} */ { name }) => name.startsWith('@');
+  return {
+    user,
+    instance,
+    universe: { name: UNIVERSE, label: text.universe, unread: 0 },
+    rooms: all.filter((room) => room.joined && !direct(room)).map(listed),
+    directs: all.filter((room) => room.joined && direct(room)).map(listed),
+    others: all.filter((room) => !room.joined && !direct(room)).map(listed),
+    open: openPage(),
+    state: connection.state,
+    pill: !mentioned ? '' : !navigator.onLine ? text.offline : wasLive ? text.reconnecting : text.connecting,
+    notice: !mentioned || outbox.waiting === 0 ? '' : outbox.lasting ? text.held(outbox.waiting) : text.notLasting,
+    limit,
+  };
+}
+
+/** @returns {import('./view.js').Open | null} */
+function openPage() {
+  const name = rooms.current;
+  if (name === UNIVERSE) {
+    const { lines, edge } = rooms.universe();
+    const loading = rooms.all().some((room) => room.loading);
+    return {
+      name, kind: 'universe', title: text.universe, here: [], typing: [], lines, pending: [],
+      hasOlder: edge !== null, loading, known: true,
+    };
+  }
+  const room = rooms.get(name);
+  if (!room) return null;
+  const { timeline } = room;
+  const lines = timeline.lines();
+  outbox.heard(name, timeline.seq);
+  const mine = new Set(lines.filter(({ from }) => from === user).map(({ key }) => key));
+  const partner = rooms.partner(name);
+  return {
+    name,
+    kind: partner === undefined ? 'room' : 'direct',
+    title: partner ?? name,
+    here: [...room.here].sort((a, b) => a.localeCompare(b)),
+    typing: rooms.typing(room),
+    lines,
+    pending: outbox.list(name).filter(({ key }) => !mine.has(key)),
+    hasOlder: timeline.hasOlder,
+    loading: room.loading,
+    known: timeline.head !== null,
+  };
+}
+
+/**
+ * @param {string} key
+ * @param {Storage} [storage]
+ */
+function remembered(key, storage = localStorage) {
+  return storage.getItem(`chatd.${key}`);
+}
+
+/**
+ * @param {string} key
+ * @param {string} value
+ * @param {Storage} [storage]
+ */
+function remember(key, value, storage = localStorage) {
+  try {
+    if (value === '') storage.removeItem(`chatd.${key}`);
+    else storage.setItem(`chatd.${key}`, value);
+  } catch {
+    // A full storage costs a read mark or a draft, no more.
+  }
+}
+
+addEventListener('hashchange', () => void open(decodeURIComponent(location.hash.slice(1))));
+addEventListener('storage', render);
+for (const name of ['online', 'offline', 'pageshow']) addEventListener(name, () => connection.kick());
+document.addEventListener('resume', () => connection.kick());
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible') connection.kick();
+  render();
+});
+// Those who type stop being shown by themselves.
+setInterval(() => rooms.all().some((room) => room.typing.size > 0) && render(), 2_000);
+
+render();
+await outbox.start();
+connection.start();

@@ -1,0 +1,416 @@
+// What this page knows of rooms: which there are, who is here, and the timeline of each. It applies what the server
+// says, and asks again where something is missing. It knows no page and no socket.
+
+import { FinalError, UNIVERSE, isDurable } from './protocol.js';
+import { Timeline, merged } from './timeline.js';
+
+/** @typedef {import('./connection.js').Ask} Ask */
+/** @typedef {import('./protocol.js').Durable} Durable */
+/** @typedef {import('./protocol.js').Frame} Frame */
+/** @typedef {import('./protocol.js').Ok} Ok */
+/** @typedef {import('./protocol.js').Request} Request */
+
+/**
+ * @typedef {object} Room
+ * @property {string} name
+ * @property {boolean} joined
+ * @property {Timeline} timeline
+ * @property {Set<string>} here
+ * @property {Map<string, number>} typing who types, until when
+ * @property {boolean} loading older events are under way
+ */
+
+/** The room that a person without any is put into. */
+export const FIRST_ROOM = 'general';
+/** How long one `typing` is believed, in milliseconds. */
+const TYPING_MS = 6_000;
+const HISTORY_LIMIT = 100;
+/** How many events a room may hold that is not looked at. */
+const KEEP = 500;
+/** The most that positions may take in a request, in bytes; rooms beyond it come as fresh ones. */
+const POSITIONS_BYTES = 48_000;
+
+export class Rooms {
+  /** The room that is open, '' before the first is. */
+  current = '';
+  /** @type {Map<string, Room>} */
+  #rooms = new Map();
+  #user;
+  #ask;
+  #now;
+  #marks;
+  #changed;
+  /** Whether the events of all public rooms come here. */
+  #universe = false;
+  #resuming = false;
+  /** Where a join is under way: what does not fit meanwhile comes with its answer. @type {Set<string>} */
+  #joining = new Set();
+
+  /**
+   * @param {object} parts
+   * @param {string} parts.user
+   * @param {Ask} parts.ask
+   * @param {() => number} parts.now milliseconds
+   * @param {{get: (room: string) => number | null, set: (room: string, seq: number) => void}} parts.marks up to which
+   *   seq each room was read
+   * @param {() => void} parts.changed called after each change
+   */
+  constructor({ user, ask, now, marks, changed }) {
+    this.#user = user;
+    this.#ask = ask;
+    this.#now = now;
+    this.#marks = marks;
+    this.#changed = changed;
+  }
+
+  /** @param {string} name */
+  get(name) {
+    return this.#rooms.get(name);
+  }
+
+  /** All rooms known, by name. */
+  all() {
+    return [...this.#rooms.values()].sort((a, b) => a.name.localeCompare(b.name));
+  }
+
+  /**
+   * The other person of a direct conversation; undefined for a room.
+   * @param {string} name
+   */
+  partner(name) {
+    if (!name.startsWith('@')) return undefined;
+    const people = name.slice(1).split(':');
+    return people.find((person) => person !== this.#user) ?? people[0];
+  }
+
+  /** All public rooms as one. */
+  universe() {
+    return merged(this.all().filter(({ name }) => !name.startsWith('@')).map(({ timeline }) => timeline));
+  }
+
+  /**
+   * Who types in a room at this moment.
+   * @param {Room} room
+   */
+  typing(room) {
+    return [...room.typing].filter(([, until]) => until > this.#now()).map(([who]) => who);
+  }
+
+  /**
+   * How many messages of others came since the room was last read, or since this person last spoke there.
+   * @param {Room} room
+   */
+  unread(room) {
+    const mark = this.#marks.get(room.name) ?? Infinity;
+    const lines = room.timeline.lines();
+    let count = 0;
+    for (let i = lines.length - 1; i >= 0; i--) {
+      const line = lines[i];
+      if (!line || line.seq <= mark || line.from === this.#user) break;
+      count++;
+    }
+    return count;
+  }
+
+  /**
+   * Notes that all of a room was read.
+   * @param {Room} room
+   */
+  read(room) {
+    if (room.timeline.head === null || this.#marks.get(room.name) === room.timeline.seq) return;
+    this.#marks.set(room.name, room.timeline.seq);
+    this.#changed();
+  }
+
+  /**
+   * Joins every room on a new socket, the open one first.
+   * @param {Ask} ask
+   */
+  async resume(ask) {
+    this.#resuming = true;
+    try {
+      // The list first: a room left on another device must not be joined again.
+      await ask(() => ({ type: 'rooms' }));
+      /** @type {Set<string>} */
+      const done = new Set();
+      for (;;) {
+        const todo = this.#wanted().filter((name) => !done.has(name));
+        if (todo.length === 0) return;
+        todo.forEach((name) => done.add(name));
+        await Promise.all(todo.map((name) => this.#join(ask, name)));
+      }
+    } finally {
+      this.#resuming = false;
+    }
+  }
+
+  /**
+   * Joins a room, or all of them by the name of the universe. Resolves to its canonical name; throws FinalError.
+   * @param {string} name
+   * @returns {Promise<string>}
+   */
+  async join(name) {
+    if (name === UNIVERSE) this.#universe = true;
+    this.#joining.add(name);
+    try {
+      const ok = await this.#ask(() => this.#joinRequest(name));
+      return ok.room ?? name;
+    } finally {
+      this.#joining.delete(name);
+    }
+  }
+
+  /**
+   * Leaves a room. Throws FinalError.
+   * @param {string} name
+   */
+  async leave(name) {
+    if (name === UNIVERSE) this.#universe = false;
+    await this.#ask(() => ({ type: 'leave', room: name }));
+  }
+
+  /**
+   * Loads older events of a room, or of the room at the edge of the universe. Returns whether there are more to see.
+   * @param {string} name
+   */
+  async older(name) {
+    const edge = name === UNIVERSE ? this.universe().edge : this.get(name)?.timeline;
+    const room = this.all().find(({ timeline }) => timeline === edge);
+    if (!room || room.loading || !room.timeline.hasOlder) return false;
+    const before = room.timeline.first;
+    room.loading = true;
+    this.#changed();
+    try {
+      const request = { type: /** @type {const} */ ('history'), room: room.name, limit: HISTORY_LIMIT };
+      const ok = await this.#ask(() => (before === undefined ? request : { ...request, before }));
+      return room.timeline.first === before && room.timeline.prepend(ok.events ?? []) > 0;
+    } finally {
+      room.loading = false;
+      this.#changed();
+    }
+  }
+
+  /**
+   * Something that the server says by itself.
+   * @param {Frame} frame
+   */
+  frame(frame) {
+    if (isDurable(frame)) return this.#take(frame);
+    switch (frame.type) {
+      case 'presence': {
+        const room = this.get(frame.room);
+        if (frame.state === 'here') room?.here.add(frame.user);
+        else room?.here.delete(frame.user);
+        break;
+      }
+      case 'typing':
+        if (frame.from !== this.#user) this.get(frame.room)?.typing.set(frame.from, this.#now() + TYPING_MS);
+        break;
+      case 'room':
+        this.#listed(frame.room, frame.joined);
+        break;
+      case 'reset':
+        this.#again(frame.room);
+        break;
+      default:
+        return;
+    }
+    this.#changed();
+  }
+
+  /**
+   * An answer, in its place between the frames.
+   * @param {Request} request
+   * @param {Ok} ok
+   */
+  answer(request, ok) {
+    switch (request.type) {
+      case 'rooms':
+        this.#list(ok);
+        break;
+      case 'join':
+        if (request.room === UNIVERSE) this.#joinedUniverse(ok);
+        else this.#joined(request.after, ok);
+        break;
+      case 'leave': {
+        const room = this.get(request.room);
+        if (room) room.joined = false;
+        // It was opened again while the answer was on its way.
+        if (request.room === UNIVERSE && this.#universe) this.#again(UNIVERSE);
+        break;
+      }
+      default:
+        return;
+    }
+    this.#changed();
+  }
+
+  #wanted() {
+    const names = this.all().filter(({ joined }) => joined).map(({ name }) => name);
+    if (names.length === 0) names.push(FIRST_ROOM);
+    if (this.#universe) names.push(UNIVERSE);
+    return names.sort((a, b) => Number(b === this.current) - Number(a === this.current));
+  }
+
+  /**
+   * @param {Ask} ask
+   * @param {string} name
+   */
+  async #join(ask, name) {
+    this.#joining.add(name);
+    try {
+      await ask(() => this.#joinRequest(name));
+    } catch (err) {
+      if (!(err instanceof FinalError)) throw err;
+      // The server will not have us there: it is off the list until someone asks for it again.
+      const room = this.get(name);
+      if (room) room.joined = false;
+      if (name === UNIVERSE) this.#universe = false;
+    } finally {
+      this.#joining.delete(name);
+    }
+  }
+
+  /**
+   * Joins once more, after the last event that we have.
+   * @param {string} name
+   */
+  #again(name) {
+    const through = name === UNIVERSE || this.get(name)?.joined ? name : UNIVERSE;
+    if (this.#joining.has(through)) return;
+    this.#join(this.#ask, through).catch(() => {}); // the page is closing
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Request}
+   */
+  #joinRequest(name) {
+    if (name !== UNIVERSE) {
+      const after = this.get(name)?.timeline.head;
+      return after ? { type: 'join', room: name, after } : { type: 'join', room: name };
+    }
+    /** @type {Record<string, string>} */
+    const positions = {};
+    let bytes = 0;
+    for (const { name: room, timeline } of this.all()) {
+      if (room.startsWith('@') || !timeline.head) continue;
+      bytes += new TextEncoder().encode(room + timeline.head).length + 6;
+      if (bytes > POSITIONS_BYTES) break;
+      positions[room] = timeline.head;
+    }
+    return { type: 'join', room: UNIVERSE, positions };
+  }
+
+  /** @param {Ok} ok */
+  #list({ rooms = [] }) {
+    const names = new Set(rooms.map(({ room }) => room));
+    for (const room of this.#rooms.values()) {
+      if (!names.has(room.name) && !this.#joining.has(room.name)) room.joined = false;
+    }
+    for (const { room, joined } of rooms) {
+      if (!joined && !this.#joining.has(room)) this.#room(room).joined = false;
+      this.#listed(room, joined);
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} joined
+   */
+  #listed(name, joined) {
+    if (name === UNIVERSE) return;
+    const room = this.#room(name);
+    if (!joined || room.joined) return;
+    room.joined = true;
+    if (!this.#resuming) this.#again(name);
+  }
+
+  /**
+   * @param {string | undefined} after
+   * @param {Ok} ok
+   */
+  #joined(after, { room: name = '', resumed, events = [], head = '', here = [] }) {
+    const room = this.#room(name);
+    room.joined = true;
+    room.here = new Set(here);
+    if (after !== undefined && resumed) this.#follow(room, events);
+    else this.#replace(room, events, head);
+  }
+
+  /** @param {Ok} ok */
+  #joinedUniverse({ events = [], heads = {}, fresh = [] }) {
+    // What is `gone` does not say its room: from each room's head back, `prev` does.
+    const owner = new Map(Object.entries(heads).map(([room, event]) => [event, room]));
+    /** @type {Map<string, Durable[]>} */
+    const found = new Map(Object.keys(heads).map((room) => [room, []]));
+    for (const event of events.slice().reverse()) {
+      const name = event.room ?? owner.get(event.event);
+      if (name === undefined) continue;
+      owner.set(event.prev, name);
+      found.set(name, [event, ...(found.get(name) ?? [])]);
+    }
+    for (const [name, its] of found) {
+      const room = this.#room(name);
+      if (fresh.includes(name)) this.#replace(room, its, heads[name] ?? '');
+      else this.#follow(room, its);
+    }
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Durable[]} events
+   * @param {string} head
+   */
+  #replace(room, events, head) {
+    room.timeline.replace(events, head);
+    // What a room said before one saw it is no news, what a person said to one is. A mark beyond the end is from before
+    // the counting began anew, and means nothing.
+    const mark = this.#marks.get(room.name);
+    if (mark === null && room.name.startsWith('@')) this.#marks.set(room.name, 0);
+    else if (mark === null || mark > room.timeline.seq) this.#marks.set(room.name, room.timeline.seq);
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Durable[]} events what came after the position that we named
+   */
+  #follow(room, events) {
+    if (!events.every((event) => room.timeline.append(event) !== 'gap')) {
+      // An answer with a hole in it: begin anew.
+      room.timeline = new Timeline();
+      this.#joining.delete(room.name);
+      this.#again(room.name);
+    }
+  }
+
+  /** @param {Durable} event */
+  #take(event) {
+    if (event.room === undefined) return;
+    const isPublic = !event.room.startsWith('@');
+    const room = this.get(event.room) ?? (this.#universe && isPublic ? this.#room(event.room) : undefined);
+    if (!room?.joined && !(this.#universe && isPublic)) return;
+    if (!room) return;
+    switch (room.timeline.append(event)) {
+      case 'repeat':
+        return;
+      case 'gap':
+        return this.#again(room.name);
+      case 'added':
+        if ('from' in event) room.typing.delete(event.from);
+        if (room.name !== this.current && this.current !== UNIVERSE) room.timeline.trim(KEEP);
+        if (this.#marks.get(room.name) === null) this.#marks.set(room.name, 0);
+        this.#changed();
+    }
+  }
+
+  /** @param {string} name */
+  #room(name) {
+    let room = this.#rooms.get(name);
+    if (!room) {
+      room = { name, joined: false, timeline: new Timeline(), here: new Set(), typing: new Map(), loading: false };
+      this.#rooms.set(name, room);
+    }
+    return room;
+  }
+}
