@@ -79,7 +79,7 @@ type (
 		Status int
 		Err    error
 	}
-	// Notice is a presence, typing or room notice.
+	// Notice is a presence, typing, room or relist notice.
 	Notice struct {
 		Type, Room, User, State, With string
 		Joined                        bool

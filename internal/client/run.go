@@ -487,6 +487,9 @@ func (r *run) frame(s *socket, f *frame) {
 		if in && r.opt.Follow {
 			r.follow(f.Room)
 		}
+	case "relist":
+		r.tell(Notice{Type: f.Type})
+		r.relist(s)
 	case "presence", "typing":
 		r.tell(Notice{Type: f.Type, Room: f.Room, User: cmp.Or(f.User, f.From), State: f.State})
 	}
@@ -505,6 +508,11 @@ func (r *run) welcome(s *socket, f *frame) {
 	}
 	r.log.Debug("socket opened", "instance", s.instance)
 	r.tell(Opened{s.instance})
+	r.relist(s)
+}
+
+// relist asks for the list of rooms to follow.
+func (r *run) relist(s *socket) {
 	if r.opt.Follow {
 		r.write(s, r.number(s, request{Type: "rooms"}, nil))
 	}
