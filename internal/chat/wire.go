@@ -119,9 +119,10 @@ type Limits struct {
 
 // A RoomInfo is a room as the list of rooms shows it.
 type RoomInfo struct {
-	Room   Room   `json:"room"`
-	Joined bool   `json:"joined"`
-	With   string `json:"with,omitempty"`
+	Room   Room    `json:"room"`
+	Joined bool    `json:"joined"`
+	With   string  `json:"with,omitempty"`
+	Read   EventID `json:"read,omitempty"` // the last event that this person has read
 }
 
 // Answers to requests. Type and ID are set by Encode.

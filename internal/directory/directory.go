@@ -5,6 +5,7 @@
 //
 //	chatd:rooms              set: the public rooms
 //	chatd:user:{NAME}:rooms  set: the rooms on a person's list, direct conversations included
+//	chatd:user:{NAME}:read   hash ROOM -> the last event that the person has read
 package directory
 
 import (
@@ -24,6 +25,7 @@ const maxRooms = 10_000
 const publicKey = "chatd:rooms"
 
 func listKey(user string) string { return "chatd:user:{" + user + "}:rooms" }
+func readKey(user string) string { return "chatd:user:{" + user + "}:read" }
 
 // A Directory is safe for concurrent use. All its methods wait for Redis until
 // ctx ends and fail with chat.ErrUnavailable.
@@ -100,6 +102,7 @@ func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
 func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
 	pipe := d.rdb.Pipeline()
 	public, listed := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user))
+	read := pipe.HGetAll(ctx, readKey(user))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, unavailable("list rooms", err)
 	}
@@ -116,8 +119,31 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 			rooms = append(rooms, chat.RoomInfo{Room: room, Joined: true, With: room.With(user)})
 		}
 	}
+	for i := range rooms {
+		rooms[i].Read = chat.EventID(read.Val()[string(rooms[i].Room)])
+	}
 	slices.SortFunc(rooms, func(a, b chat.RoomInfo) int { return strings.Compare(string(a.Room), string(b.Room)) })
 	return rooms, nil
+}
+
+// markRead moves a read position forward, never back: two devices may tell of
+// theirs in any order. KEYS[1] positions, ARGV[1] room, ARGV[2] event, ARGV[3] its seq.
+// A position whose seq was counted in a feed that is lost gives way after all, as
+// soon as the new feed is longer.
+var markRead = redis.NewScript(`
+local was = redis.call('HGET', KEYS[1], ARGV[1])
+if was and tonumber(string.match(was, '^%d+')) > tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1`)
+
+// MarkRead remembers that user has read the room up to event, if that is further
+// than what is remembered.
+func (d *Directory) MarkRead(ctx context.Context, user string, room chat.Room, event chat.EventID) error {
+	err := markRead.Run(ctx, d.rdb, []string{readKey(user)}, string(room), string(event), event.Seq()).Err()
+	if err != nil {
+		return unavailable("mark read", err)
+	}
+	return nil
 }
 
 func unavailable(op string, err error) error {

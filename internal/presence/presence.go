@@ -67,6 +67,11 @@ func (p *Presence) Enter(ctx context.Context, room chat.Room, user string) ([]st
 	return p.update(ctx, room, lease, user)
 }
 
+// Extend is Enter for a connection that was counted before.
+func (p *Presence) Extend(ctx context.Context, room chat.Room, user string) ([]string, error) {
+	return p.update(ctx, room, lease, user)
+}
+
 // Leave counts a connection of user out of the room. If it was the last one here,
 // user is shown as gone after the grace time unless another instance has a
 // connection too, or at once if for good.

@@ -1,0 +1,176 @@
+// Command chatd is one instance of the chat server.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"chatd"
+	"chatd/internal/config"
+	"chatd/internal/directory"
+	"chatd/internal/feed"
+	"chatd/internal/presence"
+	"chatd/internal/room"
+	"chatd/internal/session"
+	"chatd/internal/socket"
+	"chatd/internal/web"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:], os.Getenv, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "chatd:", err)
+		os.Exit(1)
+	}
+}
+
+// run is chatd from start to end. It returns after a drain, which the first
+// SIGTERM or SIGINT begins; a second one ends the process at once.
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+	cfg, err := config.Load(args, getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+
+	// Listen first: a taken port is found before anything is begun.
+	listener, err := net.Listen("tcp", cfg.Addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	admin, err := net.Listen("tcp", cfg.AdminAddr)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	if cfg.Instance == "" {
+		cfg.Instance = config.InstanceName(listener.Addr().String())
+	}
+
+	log := newLogger(cfg, stderr)
+	log.Info("chatd starts", "config", cfg)
+	store, err := openRedis(cfg.RedisURL)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if cfg.RedisURL == "" {
+		log.Warn("no Redis was named (CHATD_REDIS_URL): everything is kept inside this process and forgotten when it ends")
+	}
+	var files fs.FS = chatd.Files
+	if cfg.Dev {
+		files = os.DirFS(".")
+	}
+
+	events := feed.New(store.client, cfg.History)
+	relay := feed.NewRelay(store.client, cfg.Instance+"-"+newIncarnation(), log)
+	people := presence.New(store.client, feed.News, log)
+	rooms := directory.New(store.client)
+	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
+	hub := room.NewHub(events, relay, cfg.Window, log)
+	sockets := socket.NewServer(socket.Options{
+		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets,
+		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Log: log,
+	})
+	site, err := web.New(web.Options{
+		Instance: cfg.Instance, Guests: cfg.Guests, Origins: cfg.Origins, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
+		Sessions: sessions, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+
+	// What works in the background ends after the last socket.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { relay.Run(background, sockets) })
+	wg.Go(func() { people.Run(background) })
+	wg.Go(func() { sockets.Run(background) })
+
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	quiet := slog.NewLogLogger(log.Handler(), slog.LevelDebug) // strangers' broken connections
+	server := &http.Server{
+		Handler: site, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: quiet,
+	}
+	adminServer := &http.Server{Handler: adminHandler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet}
+	failed := make(chan error, 2)
+	wg.Go(func() { failed <- server.Serve(listener) })
+	wg.Go(func() { failed <- adminServer.Serve(admin) })
+	defer adminServer.Close()
+	defer server.Close()
+	log.Info("chatd listens", "addr", listener.Addr().String(), "admin_addr", admin.Addr().String(), "instance", cfg.Instance)
+
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	case s := <-signals:
+		log.Info("chatd drains", "signal", s.String(), "sockets", sockets.Count(), "within", cfg.Drain)
+	}
+	go func() { // ends with the process
+		<-signals
+		log.Warn("second signal, chatd ends at once")
+		os.Exit(1)
+	}()
+	drain(cfg.Drain, site, sockets, server, hub, log)
+	return nil
+}
+
+// drain leaves gently within the time: new requests go elsewhere, sockets move,
+// then the listener closes, and what is left ends.
+func drain(within time.Duration, site *web.Server, sockets *socket.Server, server *http.Server, hub *room.Hub, log *slog.Logger) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	site.TurnAway()
+	sockets.Drain(ctx)
+	left := sockets.Count()
+	sockets.Close()
+	if err := server.Shutdown(ctx); err != nil {
+		log.Warn("requests were cut off by the end of the drain", "err", err)
+	}
+	hub.Close()
+	log.Info("chatd ends", "took", time.Since(start).Round(time.Millisecond), "sockets_cut", left)
+}
+
+func adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	return mux
+}
+
+func newLogger(cfg config.Config, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	var h slog.Handler = slog.NewTextHandler(w, opts)
+	if cfg.LogFormat == "json" {
+		h = slog.NewJSONHandler(w, opts)
+	}
+	return slog.New(h).With("instance", cfg.Instance)
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/redis/go-redis/v9"
+)
+
+// A store is the Redis that this instance uses: one elsewhere, or one inside the
+// process, which is a Redis too, only without a memory.
+type store struct {
+	client   redis.UniversalClient
+	embedded *miniredis.Miniredis
+	stop     chan struct{}
+}
+
+// openRedis returns the Redis at url, which need not be there yet, or an embedded
+// one if url is empty.
+func openRedis(url string) (*store, error) {
+	s := &store{stop: make(chan struct{})}
+	if url == "" {
+		s.embedded = miniredis.NewMiniRedis()
+		if err := s.embedded.Start(); err != nil {
+			return nil, fmt.Errorf("start the embedded Redis: %w", err)
+		}
+		url = "redis://" + s.embedded.Addr()
+		go s.passTime()
+	}
+	opts, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("CHATD_REDIS_URL: %w", err)
+	}
+	// The client repeats a command whose answer was lost, and so runs it twice.
+	// Whoever may repeat here does so by itself, and knows what it repeats.
+	opts.MaxRetries = -1
+	opts.ContextTimeoutEnabled = true
+	opts.DialTimeout = 2 * time.Second
+	opts.ReadTimeout = 4 * time.Second
+	opts.WriteTimeout = 4 * time.Second
+	opts.PoolSize = 64
+	opts.MinIdleConns = 4
+	client := redis.NewClient(opts)
+	client.AddHook(latency{})
+	s.client = client
+	return s, nil
+}
+
+// Close ends the connections, and the embedded Redis if there is one.
+func (s *store) Close() {
+	close(s.stop)
+	s.client.Close()
+	if s.embedded != nil {
+		s.embedded.Close()
+	}
+}
+
+// passTime lets the embedded Redis' keys grow older, which they do only when told.
+func (s *store) passTime() {
+	const step = time.Second
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.embedded.FastForward(step)
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// newIncarnation tells this process from earlier ones of the same name.
+func newIncarnation() string { return rand.Text()[:8] }
+
+var redisLatency = promauto.NewHistogramVec(prometheus.HistogramOpts{
+	Name:    "chatd_redis_seconds",
+	Help:    "Time that commands to Redis took, by result: ok or error.",
+	Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10),
+}, []string{"result"})
+
+// latency measures commands on their way through the client.
+type latency struct{}
+
+func (latency) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (latency) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		start := time.Now()
+		err := next(ctx, cmd)
+		observe(start, err)
+		return err
+	}
+}
+
+func (latency) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		start := time.Now()
+		err := next(ctx, cmds)
+		observe(start, err)
+		return err
+	}
+}
+
+func observe(start time.Time, err error) {
+	result := "ok"
+	if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+		result = "error"
+	}
+	redisLatency.WithLabelValues(result).Observe(time.Since(start).Seconds())
+}

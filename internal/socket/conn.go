@@ -1,0 +1,188 @@
+package socket
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"chatd/internal/chat"
+	"chatd/internal/room"
+	"chatd/internal/session"
+)
+
+const (
+	// writeTimeout bounds one frame's way into the network. frameBytes bounds a
+	// frame of several objects, so that a slow but living client makes it.
+	writeTimeout = 15 * time.Second
+	frameBytes   = 64 << 10
+)
+
+// closing is a reason to close a socket that its peer is told.
+type closing struct {
+	code   int
+	reason string
+}
+
+func (c *closing) Error() string { return fmt.Sprintf("close %d: %s", c.code, c.reason) }
+
+var errRestart = &closing{chat.CloseRestart, "this instance restarts"}
+
+// A conn is one WebSocket.
+type conn struct {
+	// Fixed after newConn.
+	srv *Server
+	ws  *websocket.Conn
+	ses session.Session
+	out *room.Reader
+	log *slog.Logger
+
+	// Owned by the read loop.
+	here map[chat.Room]bool // rooms in which presence counts this connection
+}
+
+func newConn(s *Server, ws *websocket.Conn, ses session.Session) *conn {
+	return &conn{
+		srv: s, ws: ws, ses: ses, out: room.NewReader(ses.User),
+		log:  s.Log.With("user", ses.User),
+		here: map[chat.Room]bool{},
+	}
+}
+
+// serve runs the connection until it is closed and all its goroutines have ended.
+func (c *conn) serve() {
+	ctx, cancel := context.WithCancel(c.srv.ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { c.ping(ctx) })
+	wg.Go(func() {
+		err := c.write(ctx)
+		c.log.Debug("socket closes", "reason", err)
+		c.close(err)
+		cancel()
+	})
+	err := c.read(ctx)
+	c.out.Close(err) // the write loop sends what is queued, and closes
+	wg.Wait()
+	c.leaveAll()
+}
+
+// read takes requests until the connection ends, and returns why.
+func (c *conn) read(ctx context.Context) error {
+	for {
+		if err := c.out.Space(ctx); err != nil {
+			return err
+		}
+		// Not ctx: the socket is closed by the write loop, which says why.
+		kind, frame, err := c.ws.Read(context.WithoutCancel(ctx))
+		switch {
+		case websocket.CloseStatus(err) != -1:
+			return err
+		case errors.Is(err, websocket.ErrMessageTooBig):
+			return &closing{chat.CloseTooLarge, "frame too large"}
+		case err != nil:
+			return err
+		case kind != websocket.MessageText:
+			return &closing{chat.CloseBadFrame, "frames are text"}
+		}
+		reqs, err := chat.DecodeFrame(frame)
+		if err != nil {
+			var e *chat.Error
+			if errors.As(err, &e) {
+				return &closing{chat.CloseBadFrame, e.Message}
+			}
+			return err
+		}
+		for _, req := range reqs {
+			c.handle(ctx, req)
+		}
+	}
+}
+
+// write sends what is queued, several objects to a frame where more than one
+// waits, until the queue ends, and returns why it did.
+func (c *conn) write(ctx context.Context) error {
+	var batch [][]byte
+	var buf bytes.Buffer
+	for {
+		var err error
+		if batch, err = c.out.Next(ctx, batch); err != nil {
+			return err
+		}
+		for rest := batch; len(rest) > 0; {
+			buf.Reset()
+			buf.Write(rest[0])
+			rest = rest[1:]
+			for len(rest) > 0 && buf.Len()+len(rest[0]) < frameBytes {
+				buf.WriteByte('\n')
+				buf.Write(rest[0])
+				rest = rest[1:]
+			}
+			if err := c.writeFrame(ctx, buf.Bytes()); err != nil {
+				return err
+			}
+		}
+		if buf.Cap() > frameBytes {
+			buf = bytes.Buffer{} // a rare large answer is not kept for ever
+		}
+	}
+}
+
+func (c *conn) writeFrame(ctx context.Context, frame []byte) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	return c.ws.Write(ctx, websocket.MessageText, frame)
+}
+
+// ping keeps the peer informed that this instance lives, by an object that a
+// page can see, and finds out whether the peer lives, by a WebSocket ping.
+func (c *conn) ping(ctx context.Context) {
+	object := chat.Encode(chat.Notice{Type: "ping"})
+	wait := chat.PingInterval/2 + rand.N(chat.PingInterval/2) // so that not all are due at once
+	for {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		wait = chat.PingInterval
+		c.out.Push(object)
+		pong, cancel := context.WithTimeout(ctx, chat.PingInterval)
+		err := c.ws.Ping(pong)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			c.out.Close(&closing{chat.CloseGoingAway, "no answer to a ping"})
+			_ = c.ws.CloseNow() // the close handshake would wait for a peer that is silent
+			return
+		}
+	}
+}
+
+// close tells the peer why, as err is for peers, and ends the connection. A peer
+// that closed, or is gone, is told nothing.
+func (c *conn) close(err error) {
+	var why *closing
+	switch {
+	case errors.As(err, &why):
+	case errors.Is(err, room.ErrSlow):
+		why = &closing{chat.CloseTooSlow, "too slow, resume"}
+	case errors.Is(err, context.Canceled):
+		why = errRestart
+	default:
+		closed.WithLabelValues("peer").Inc()
+		_ = c.ws.CloseNow()
+		return
+	}
+	closed.WithLabelValues(fmt.Sprint(why.code)).Inc()
+	// Close waits for the peer's answer longer than a drain has time.
+	kill := time.AfterFunc(closeTimeout, func() { _ = c.ws.CloseNow() })
+	defer kill.Stop()
+	_ = c.ws.Close(websocket.StatusCode(why.code), why.reason)
+	_ = c.ws.CloseNow()
+}

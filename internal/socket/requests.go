@@ -1,0 +1,354 @@
+package socket
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"chatd/internal/chat"
+	"chatd/internal/feed"
+	"chatd/internal/room"
+)
+
+// retryAfter is what a client is told to wait when Redis does not answer.
+const retryAfter = time.Second
+
+// handlers are the requests of the contract. Each pushes its answer, or returns
+// the error that is the answer.
+var handlers = map[string]func(*conn, context.Context, chat.Request) error{
+	"join":    (*conn).join,
+	"leave":   (*conn).leave,
+	"send":    (*conn).say,
+	"edit":    (*conn).edit,
+	"retract": (*conn).retract,
+	"history": (*conn).history,
+	"rooms":   (*conn).rooms,
+	"read":    (*conn).markRead,
+	"typing":  (*conn).typing,
+}
+
+// handle answers one request, exactly once.
+func (c *conn) handle(ctx context.Context, req chat.Request) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	kind := req.Type
+	do, ok := handlers[kind]
+	if !ok {
+		kind = "unknown" // a stranger's word is no label
+		do = func(*conn, context.Context, chat.Request) error {
+			return &chat.Error{Code: chat.CodeUnknownType, Message: "There is no request of this type."}
+		}
+	}
+	err := do(c, ctx, req)
+	if err == nil {
+		requests.WithLabelValues(kind, "ok").Inc()
+		return
+	}
+	e := c.forPeople(err)
+	requests.WithLabelValues(kind, e.Code).Inc()
+	if req.ID != nil {
+		c.out.Push(chat.Encode(chat.Refuse(*req.ID, e)))
+	}
+}
+
+// forPeople returns err as a client may see it, and logs what it may not.
+func (c *conn) forPeople(err error) *chat.Error {
+	var e *chat.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, chat.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		c.log.Warn("request failed, its client tries again", "err", err)
+		return &chat.Error{Code: chat.CodeUnavailable, Message: "Messages cannot be stored right now.", RetryAfter: retryAfter}
+	case errors.Is(err, chat.ErrLost):
+		return &chat.Error{Code: chat.CodeNotFound, Message: "This place of the conversation is not kept any more."}
+	default:
+		id := rand.Text()[:8]
+		c.log.Error("request failed", "err", err, "error_id", id)
+		return &chat.Error{Code: chat.CodeInternal, Message: "Something went wrong here (" + id + ").", RetryAfter: retryAfter}
+	}
+}
+
+// room returns the room that a request names.
+func (c *conn) room(req chat.Request) (chat.Room, error) {
+	return chat.ParseRoom(c.ses.User, req.Room)
+}
+
+func (c *conn) feedRoom(req chat.Request) (chat.Room, error) {
+	name, err := c.room(req)
+	if err == nil && name == chat.Universe {
+		err = &chat.Error{Code: chat.CodeForbidden, Message: "universe only shows what is said in the public rooms."}
+	}
+	return name, err
+}
+
+func (c *conn) join(ctx context.Context, req chat.Request) error {
+	name, err := c.room(req)
+	if err != nil {
+		return err
+	}
+	if name == chat.Universe {
+		return c.joinUniverse(ctx, req)
+	}
+	after, err := chat.ParseEventID("after", req.After)
+	if err != nil {
+		return err
+	}
+	if err := c.list(ctx, name); err != nil {
+		return err
+	}
+	here := c.enter(ctx, name)
+	return c.srv.Hub.Join(ctx, c.out, name, after, func(r room.Replay) []byte {
+		return chat.Encode(chat.Joined{
+			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Here: here,
+		})
+	})
+}
+
+// list puts the room on the person's list and tells those whom it concerns.
+func (c *conn) list(ctx context.Context, name chat.Room) error {
+	made, listed, err := c.srv.Directory.Join(ctx, c.ses.User, name)
+	if err != nil {
+		return err
+	}
+	if made {
+		err = c.srv.notify(ctx, notice{Made: name})
+	}
+	if listed && err == nil {
+		err = c.srv.notify(ctx, notice{For: c.ses.User, Room: name})
+	}
+	return err
+}
+
+// enter counts the connection into the room's presence, once, and returns who is
+// here. Chat goes on without presence, so an error only costs the names.
+func (c *conn) enter(ctx context.Context, name chat.Room) []string {
+	ask := c.srv.Presence.Enter
+	if c.here[name] {
+		ask = c.srv.Presence.Extend
+	}
+	c.here[name] = true
+	here, err := ask(ctx, name, c.ses.User)
+	if err != nil {
+		c.log.Warn("presence not known", "room", name, "err", err)
+	}
+	return here
+}
+
+func (c *conn) joinUniverse(ctx context.Context, req chat.Request) error {
+	positions := make(map[chat.Room]chat.EventID, len(req.Positions))
+	for name, after := range req.Positions {
+		id, err := chat.ParseEventID("positions", after)
+		if err != nil {
+			return err
+		}
+		positions[chat.Room(name)] = id
+	}
+	rooms, err := c.srv.Directory.Public(ctx)
+	if err != nil {
+		return err
+	}
+	return c.srv.Hub.JoinUniverse(ctx, c.out, rooms, positions, func(replays []room.Replay) []byte {
+		ok := chat.Joined{Answer: chat.OK(*req.ID), Room: chat.Universe, Heads: map[chat.Room]chat.EventID{}}
+		var events []chat.Event
+		resumed := 0
+		for _, r := range replays {
+			events = append(events, r.Events...)
+			ok.Heads[r.Room] = r.Head
+			if r.Resumed {
+				resumed++
+			} else {
+				ok.Fresh = append(ok.Fresh, r.Room)
+			}
+		}
+		ok.Resumed = resumed == len(positions)
+		ok.Events = chat.Raw(events)
+		return chat.Encode(ok)
+	})
+}
+
+func (c *conn) leave(ctx context.Context, req chat.Request) error {
+	name, err := c.room(req)
+	if err != nil {
+		return err
+	}
+	if name == chat.Universe {
+		c.srv.Hub.LeaveUniverse(c.out)
+	} else {
+		if err := c.srv.Directory.Leave(ctx, c.ses.User, name); err != nil {
+			return err
+		}
+		c.srv.Hub.Leave(c.out, name)
+		if c.here[name] {
+			delete(c.here, name)
+			c.srv.Presence.Leave(ctx, name, c.ses.User, true)
+		}
+	}
+	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
+	return nil
+}
+
+// leaveAll ends the presence of a connection that is closed.
+func (c *conn) leaveAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	for name := range c.here {
+		c.srv.Presence.Leave(ctx, name, c.ses.User, false)
+	}
+}
+
+func (c *conn) say(ctx context.Context, req chat.Request) error {
+	if err := chat.CheckText(req.Text, c.srv.TextMax); err != nil {
+		return err
+	}
+	return c.append(ctx, req, feed.Draft{Kind: chat.Message, Text: req.Text})
+}
+
+func (c *conn) edit(ctx context.Context, req chat.Request) error {
+	if err := chat.CheckText(req.Text, c.srv.TextMax); err != nil {
+		return err
+	}
+	return c.change(ctx, req, feed.Draft{Kind: chat.Edited, Text: req.Text})
+}
+
+func (c *conn) retract(ctx context.Context, req chat.Request) error {
+	return c.change(ctx, req, feed.Draft{Kind: chat.Retracted})
+}
+
+func (c *conn) change(ctx context.Context, req chat.Request, d feed.Draft) error {
+	target, err := chat.ParseEventID("target", req.Target)
+	if err != nil {
+		return err
+	}
+	if target == "" {
+		return chat.BadRequest("target is missing")
+	}
+	d.Target = target
+	return c.append(ctx, req, d)
+}
+
+func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err error) {
+	if err := chat.CheckKey(req.Key); err != nil {
+		return err
+	}
+	if d.Room, err = c.feedRoom(req); err != nil {
+		return err
+	}
+	d.From, d.Key = c.ses.User, req.Key
+	if err := c.listForAll(ctx, d.Room); err != nil {
+		return err
+	}
+	r, err := c.srv.Feed.Append(ctx, d)
+	if err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.Kept{
+		Answer: chat.OK(*req.ID), Room: d.Room, Event: r.Event, Seq: r.Event.Seq(), Duplicate: r.Duplicate,
+	}))
+	return nil
+}
+
+// listForAll sees to it that what is said in the room will be found: by both
+// people of a direct conversation, and for a public room by everyone. It tells
+// before it lists, and lists before the append, so that an instance that dies in
+// between leaves nothing untold: the client repeats, and all of it is repeated.
+func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
+	a, b, direct := name.Direct()
+	if !direct {
+		if c.here[name] {
+			return nil // it was listed when joined
+		}
+		return c.list(ctx, name)
+	}
+	for _, user := range slices.Compact([]string{a, b}) {
+		has, err := c.srv.Directory.Has(ctx, user, name)
+		if err != nil {
+			return err
+		}
+		if has {
+			continue
+		}
+		if err := c.srv.notify(ctx, notice{For: user, Room: name}); err != nil {
+			return err
+		}
+		if _, _, err := c.srv.Directory.Join(ctx, user, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) history(ctx context.Context, req chat.Request) error {
+	name, err := c.feedRoom(req)
+	if err != nil {
+		return err
+	}
+	events, err := c.srv.History(ctx, name, req.Before, req.Limit)
+	if err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.Page{Answer: chat.OK(*req.ID), Room: name, Events: events}))
+	return nil
+}
+
+// History returns up to limit events (1 to chat.MaxHistory; 0 means 50) before
+// an event, or the newest if before is "". Errors are *chat.Error,
+// chat.ErrUnavailable, or chat.ErrLost.
+func (s *Server) History(ctx context.Context, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
+	id, err := chat.ParseEventID("before", before)
+	if err != nil {
+		return nil, err
+	}
+	if limit == 0 {
+		limit = 50
+	}
+	if limit < 1 || limit > chat.MaxHistory {
+		return nil, chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
+	}
+	var events []chat.Event
+	if id == "" {
+		events, err = s.Feed.Newest(ctx, name, "", limit)
+	} else {
+		events, err = s.Feed.Before(ctx, name, id, limit)
+	}
+	return chat.Raw(events), err
+}
+
+func (c *conn) rooms(ctx context.Context, req chat.Request) error {
+	rooms, err := c.srv.Directory.List(ctx, c.ses.User)
+	if err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.RoomList{Answer: chat.OK(*req.ID), Rooms: rooms}))
+	return nil
+}
+
+func (c *conn) markRead(ctx context.Context, req chat.Request) error {
+	name, err := c.feedRoom(req)
+	if err != nil {
+		return err
+	}
+	event, err := chat.ParseEventID("event", req.Event)
+	if err != nil {
+		return err
+	}
+	if event == "" {
+		return chat.BadRequest("event is missing")
+	}
+	if err := c.srv.Directory.MarkRead(ctx, c.ses.User, name, event); err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
+	return nil
+}
+
+func (c *conn) typing(ctx context.Context, req chat.Request) error {
+	name, err := c.feedRoom(req)
+	if err != nil || !c.here[name] {
+		return err
+	}
+	return c.srv.Relay.Publish(ctx, name, chat.Encode(chat.Notice{Type: "typing", Room: name, From: c.ses.User}))
+}

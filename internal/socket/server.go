@@ -1,0 +1,386 @@
+// Package socket speaks the wire contract (docs/protocol.md) over WebSockets: one
+// read loop and one write loop per connection, pings, the close handshake, and the
+// drain of all of them. It is the only home of coder/websocket on the server.
+//
+// What a request means is decided in requests.go, by the rooms, the feed, the
+// directory and presence. Who asks is known from the session, and from nothing else.
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"chatd/internal/chat"
+	"chatd/internal/feed"
+	"chatd/internal/room"
+	"chatd/internal/session"
+)
+
+const (
+	// keepInterval is how often the logins of open sockets are kept alive and
+	// looked at, should the word that one has ended be lost.
+	keepInterval = 20 * time.Second
+	// requestTimeout bounds how long a request waits for Redis.
+	requestTimeout = 5 * time.Second
+	// closeTimeout bounds a close handshake with a peer that may be gone.
+	closeTimeout = 3 * time.Second
+)
+
+// The parts that a Server works with; the packages of these names say what their
+// methods promise.
+type (
+	Feed interface {
+		Append(ctx context.Context, d feed.Draft) (feed.Receipt, error)
+		Before(ctx context.Context, room chat.Room, before chat.EventID, n int) ([]chat.Event, error)
+		Newest(ctx context.Context, room chat.Room, to chat.EventID, n int) ([]chat.Event, error)
+	}
+	Relay interface {
+		Publish(ctx context.Context, room chat.Room, data []byte) error
+		Notify(ctx context.Context, data []byte) error
+	}
+	Directory interface {
+		Join(ctx context.Context, user string, room chat.Room) (made, listed bool, err error)
+		Leave(ctx context.Context, user string, room chat.Room) error
+		Has(ctx context.Context, user string, room chat.Room) (bool, error)
+		Public(ctx context.Context) ([]chat.Room, error)
+		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
+		MarkRead(ctx context.Context, user string, room chat.Room, event chat.EventID) error
+	}
+	Presence interface {
+		Enter(ctx context.Context, room chat.Room, user string) ([]string, error)
+		Extend(ctx context.Context, room chat.Room, user string) ([]string, error)
+		Leave(ctx context.Context, room chat.Room, user string, forGood bool)
+	}
+	Sessions interface {
+		Keep(ctx context.Context, logins []string) (ended []string, err error)
+	}
+)
+
+// Options are what an operator decides, and the parts.
+type Options struct {
+	Instance  string
+	TextMax   int // code points
+	Max       int // sockets at once
+	Hub       *room.Hub
+	Feed      Feed
+	Relay     Relay
+	Directory Directory
+	Presence  Presence
+	Sessions  Sessions
+	Log       *slog.Logger
+}
+
+// A Server holds this instance's sockets. It is the relay's listener.
+type Server struct {
+	Options
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu       sync.Mutex
+	conns    map[*conn]bool
+	drained  chan struct{} // closed when draining and no socket is left
+	draining time.Time     // when the sockets have to be gone; zero: not draining
+}
+
+// NewServer returns a server without sockets.
+func NewServer(opts Options) *Server {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Server{Options: opts, ctx: ctx, stop: stop, conns: map[*conn]bool{}, drained: make(chan struct{})}
+}
+
+// ErrFull says that the instance takes no more sockets, for now.
+var ErrFull = errors.New("no more sockets here")
+
+// Serve shakes hands for the login ses, whose Origin has been checked, and serves
+// the socket until it is closed. It has answered the request in any case but
+// ErrFull. It does not end with the request's context.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) error {
+	if s.Count() >= s.Max {
+		return ErrFull
+	}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{chat.Subprotocol},
+		InsecureSkipVerify: true, // package web compares scheme and port too, and wants an Origin
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil // answered, and the stranger's fault
+	}
+	ws.SetReadLimit(chat.MaxFrameBytes)
+	c := newConn(s, ws, ses)
+	if !s.add(c) {
+		return ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
+	}
+	defer s.remove(c)
+	c.serve()
+	return nil
+}
+
+func (s *Server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.conns[c] = true
+	s.wg.Add(1)
+	open.Inc()
+	s.Hub.Add(c.out)
+	c.out.Push(chat.Encode(chat.Welcome{
+		Type: "welcome", User: c.ses.User, Instance: s.Instance, SessionExpiresAt: c.ses.Expires.UTC(),
+		PingMillis: chat.PingInterval.Milliseconds(), Limits: chat.Limits{Text: s.TextMax},
+	}))
+	if left := time.Until(s.draining); !s.draining.IsZero() {
+		c.out.Push(drainNotice(left / 2))
+	}
+	return true
+}
+
+func (s *Server) remove(c *conn) {
+	s.Hub.Remove(c.out)
+	s.mu.Lock()
+	delete(s.conns, c)
+	last := len(s.conns) == 0 && !s.draining.IsZero()
+	s.mu.Unlock()
+	open.Dec()
+	if last {
+		s.finish()
+	}
+	s.wg.Done()
+}
+
+func (s *Server) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.drained:
+	default:
+		close(s.drained)
+	}
+}
+
+// Count returns how many sockets are open.
+func (s *Server) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+func (s *Server) all() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Run keeps the logins of open sockets until ctx ends.
+func (s *Server) Run(ctx context.Context) {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.keep(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// keep tells Redis which logins are in use, and closes the sockets of those that
+// have ended.
+func (s *Server) keep(ctx context.Context) {
+	seen := map[string]bool{}
+	var logins []string
+	for _, c := range s.all() {
+		if !seen[c.ses.Login] {
+			seen[c.ses.Login] = true
+			logins = append(logins, c.ses.Login)
+		}
+	}
+	for len(logins) > 0 {
+		n := min(len(logins), 500)
+		c, cancel := context.WithTimeout(ctx, requestTimeout)
+		ended, err := s.Sessions.Keep(c, logins[:n])
+		cancel()
+		if err != nil {
+			s.Log.Warn("logins not kept, trying again", "err", err)
+			return
+		}
+		s.logOut(ended)
+		logins = logins[n:]
+	}
+}
+
+// logOut closes the sockets of logins that have ended.
+func (s *Server) logOut(logins []string) {
+	if len(logins) == 0 {
+		return
+	}
+	ended := map[string]bool{}
+	for _, login := range logins {
+		ended[login] = true
+	}
+	for _, c := range s.all() {
+		if ended[c.ses.Login] {
+			c.out.Push(chat.Encode(chat.Notice{Type: "logout"}))
+			c.out.Close(&closing{chat.CloseLoggedOut, "the login ended"})
+		}
+	}
+}
+
+// A notice is what instances tell one another.
+type notice struct {
+	Ended string    `json:"ended,omitempty"` // a login that has ended
+	Made  chat.Room `json:"made,omitempty"`  // a public room that is new
+	For   string    `json:"for,omitempty"`   // the person on whose list Room is new
+	Room  chat.Room `json:"room,omitempty"`
+}
+
+func (s *Server) notify(ctx context.Context, n notice) error {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return s.Relay.Notify(ctx, data)
+}
+
+// LoginEnded tells all instances, this one included, to close the login's sockets.
+func (s *Server) LoginEnded(ctx context.Context, login string) {
+	if err := s.notify(ctx, notice{Ended: login}); err != nil {
+		s.Log.Warn("end of a login not told, instances find out by themselves", "err", err)
+		s.logOut([]string{login})
+	}
+}
+
+// Event is the relay's.
+func (s *Server) Event(name chat.Room, ev chat.Event) { s.Hub.Event(name, ev) }
+
+// Ephemeral is the relay's.
+func (s *Server) Ephemeral(name chat.Room, data []byte) { s.Hub.Ephemeral(name, data) }
+
+// Subscribed is the relay's.
+func (s *Server) Subscribed(name chat.Room) { s.Hub.Subscribed(name) }
+
+// Control is the relay's.
+func (s *Server) Control(data []byte) {
+	var n notice
+	if err := json.Unmarshal(data, &n); err != nil {
+		s.Log.Warn("notice not understood", "err", err)
+		return
+	}
+	switch {
+	case n.Ended != "":
+		s.logOut([]string{n.Ended})
+	case n.Made != "":
+		joined := false
+		tell := chat.Encode(chat.Notice{Type: "room", Room: n.Made, Joined: &joined})
+		for _, rd := range s.Hub.All() {
+			rd.Push(tell)
+		}
+		s.Hub.Appeared([]chat.Room{n.Made})
+	case n.For != "":
+		joined := true
+		tell := chat.Encode(chat.Notice{Type: "room", Room: n.Room, Joined: &joined, With: n.Room.With(n.For)})
+		for _, rd := range s.Hub.All() {
+			if rd.User == n.For {
+				rd.Push(tell)
+			}
+		}
+	}
+}
+
+// Regained is the relay's. What notices would have said is looked up: which
+// logins are still good, and which rooms there are.
+func (s *Server) Regained() {
+	s.background(func(ctx context.Context) {
+		s.keep(ctx)
+		rooms, err := s.Directory.Public(ctx)
+		if err != nil {
+			s.Log.Warn("rooms not listed", "err", err)
+			return
+		}
+		s.Hub.Appeared(rooms)
+		relist := chat.Encode(chat.Notice{Type: "relist"})
+		for _, rd := range s.Hub.All() {
+			rd.Push(relist)
+		}
+	})
+}
+
+func (s *Server) background(f func(ctx context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	s.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
+		defer cancel()
+		f(ctx)
+	})
+}
+
+func drainNotice(within time.Duration) []byte {
+	return chat.Encode(chat.Notice{Type: "drain", WithinMS: max(1, within.Milliseconds())})
+}
+
+// Drain asks all clients to move within the first half of the time until ctx's
+// deadline, waits for them, and closes what is left in its last quarter, at
+// random moments, with 1012. It returns when no socket is left or ctx has ended.
+// New handshakes must be turned away by then; one that was under way is asked to
+// move like the others.
+func (s *Server) Drain(ctx context.Context) {
+	deadline, _ := ctx.Deadline()
+	total := time.Until(deadline)
+	s.mu.Lock()
+	s.draining = deadline
+	left := len(s.conns)
+	s.mu.Unlock()
+	if left == 0 {
+		s.finish()
+	}
+	notice := drainNotice(total / 2)
+	for _, c := range s.all() {
+		c.out.Push(notice)
+	}
+	select {
+	case <-s.drained:
+		return
+	case <-time.After(total * 3 / 4):
+	case <-ctx.Done():
+		return
+	}
+	for _, c := range s.all() {
+		time.AfterFunc(rand.N(total/5+1), func() { c.out.Close(errRestart) })
+	}
+	select {
+	case <-s.drained:
+	case <-ctx.Done():
+	}
+}
+
+// Close closes what sockets are left, with 1012, and waits for all that the
+// server does.
+func (s *Server) Close() {
+	for _, c := range s.all() {
+		c.out.Close(errRestart)
+	}
+	s.mu.Lock()
+	s.stop()
+	s.mu.Unlock()
+	s.wg.Wait()
+}

@@ -1,0 +1,117 @@
+package web
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// policy lets a page load what this server serves and nothing else; no inline
+// code, no frames, and no text that becomes markup.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types 'none'"
+
+func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin") // no-referrer would make forms say "Origin: null"
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		h.Set("Cache-Control", "no-store") // static files say otherwise
+		return next(c)
+	}
+}
+
+// sameOrigin refuses requests that change something and come from another site's
+// page. The handshake, a GET, is guarded by originAllowed.
+func (s *Server) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
+	guard := http.NewCrossOriginProtection()
+	for _, origin := range s.Origins {
+		if err := guard.AddTrustedOrigin(origin); err != nil {
+			s.Log.Warn("origin not usable", "origin", origin, "err", err) // config has checked it
+		}
+	}
+	return func(c echo.Context) error {
+		if err := guard.Check(c.Request()); err != nil {
+			return &statusError{http.StatusForbidden, "foreign_origin", "This request came from another site's page."}
+		}
+		return next(c)
+	}
+}
+
+// originAllowed says whether the request's Origin is the one that it was sent
+// to, scheme and port included, or one that the operator named. A request
+// without an Origin, or with two, is not from a page and not allowed.
+func (s *Server) originAllowed(r *http.Request) bool {
+	values := r.Header.Values("Origin")
+	if len(values) != 1 {
+		return false
+	}
+	u, err := url.Parse(values[0])
+	if err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return false
+	}
+	scheme := "http"
+	if s.secure(r) {
+		scheme = "https"
+	}
+	if u.Scheme == scheme && hostPort(u.Host, scheme) == hostPort(r.Host, scheme) {
+		return true
+	}
+	return slices.Contains(s.Origins, strings.ToLower(values[0]))
+}
+
+func hostPort(host, scheme string) string {
+	host = strings.ToLower(host)
+	if scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// Secure says whether the browser came by TLS, to this instance or to a proxy
+// that is believed.
+func Secure(proxies []netip.Prefix) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" && believed(proxies, r.RemoteAddr)
+	}
+}
+
+func (s *Server) secure(r *http.Request) bool { return Secure(s.Proxies)(r) }
+
+func believed(proxies []netip.Prefix, remote string) bool {
+	addr, err := netip.ParseAddrPort(remote)
+	return err == nil && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr.Addr().Unmap()) })
+}
+
+// realIP finds the browser's address behind the proxies that are believed.
+func (s *Server) realIP() echo.IPExtractor {
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range s.Proxies {
+		_, network, err := net.ParseCIDR(p.String())
+		if err == nil {
+			trust = append(trust, echo.TrustIPRange(network))
+		}
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
+}
+
+// timeout bounds how long a request's handler waits for Redis.
+func timeout(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}

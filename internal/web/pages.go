@@ -1,0 +1,104 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+
+	"github.com/labstack/echo/v4"
+)
+
+// pages renders the templates and serves the static files.
+//
+// The files' URLs carry a hash of all of them, so that a browser may keep them
+// for ever and a page never mixes old and new ones. Another hash, as in the
+// minutes in which two versions of chatd run beside one another, gets this
+// version's file, which the browser must not keep.
+type pages struct {
+	files fs.FS
+	dev   bool
+	hash  string
+	html  map[string]*template.Template
+}
+
+var pageNames = []string{"login.html", "chat.html", "error.html"}
+
+func newPages(files fs.FS, dev bool) (*pages, error) {
+	// Not every system knows these, and nosniff makes a wrong one fatal.
+	for ext, kind := range map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".webmanifest": "application/manifest+json"} {
+		if err := mime.AddExtensionType(ext, kind); err != nil {
+			return nil, err
+		}
+	}
+	p := &pages{files: files, dev: dev}
+	return p, p.load()
+}
+
+func (p *pages) load() error {
+	h := sha256.New()
+	err := fs.WalkDir(p.files, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(p.files, name)
+		fmt.Fprintln(h, name, len(data))
+		h.Write(data)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read static files: %w", err)
+	}
+	p.hash = hex.EncodeToString(h.Sum(nil)[:8])
+	p.html = map[string]*template.Template{}
+	for _, name := range pageNames {
+		t := template.New("layout.html").Funcs(template.FuncMap{"asset": func(name string) string { return "/static/" + p.hash + "/" + name }})
+		if t, err = t.ParseFS(p.files, "templates/layout.html", "templates/"+name); err != nil {
+			return fmt.Errorf("parse page: %w", err)
+		}
+		p.html[name] = t
+	}
+	return nil
+}
+
+func (p *pages) render(c echo.Context, status int, name string, data map[string]any) error {
+	if p.dev {
+		fresh, err := newPages(p.files, false)
+		if err != nil {
+			return err
+		}
+		p = fresh
+	}
+	var b bytes.Buffer
+	if err := p.html[name].ExecuteTemplate(&b, "layout", data); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	return c.HTMLBlob(status, b.Bytes())
+}
+
+func (p *pages) static(c echo.Context) error {
+	name := path.Join("static", path.Clean("/"+c.Param("*")))
+	f, err := p.files.Open(name)
+	if err != nil {
+		return echo.ErrNotFound
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return echo.ErrNotFound
+	}
+	if c.Param("hash") == p.hash && !p.dev {
+		c.Response().Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, mime.TypeByExtension(path.Ext(name)), data)
+}

@@ -1,0 +1,275 @@
+// Package web is chatd over HTTP: pages, login and logout, the refresh, the way
+// to a handshake, the little JSON API, health, and the one error handler. It is
+// the only home of Echo.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"chatd/internal/chat"
+	"chatd/internal/session"
+)
+
+const (
+	// requestTimeout bounds how long a request waits for Redis.
+	requestTimeout = 5 * time.Second
+	maxBodyBytes   = 16 << 10
+)
+
+// The parts that a Server works with; the packages of these names say what their
+// methods promise.
+type (
+	Sessions interface {
+		Begin(w http.ResponseWriter, r *http.Request, user string) (ses session.Session, former string, err error)
+		Read(r *http.Request) (session.Session, error)
+		Refresh(w http.ResponseWriter, r *http.Request) (session.Session, error)
+		End(w http.ResponseWriter, r *http.Request) (login string, err error)
+	}
+	Sockets interface {
+		Serve(w http.ResponseWriter, r *http.Request, ses session.Session) error
+		LoginEnded(ctx context.Context, login string)
+		History(ctx context.Context, room chat.Room, before string, limit int) ([]json.RawMessage, error)
+	}
+	Directory interface {
+		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
+	}
+	// Redis says how long this instance has not heard itself through Redis.
+	Redis interface{ Deaf() time.Duration }
+)
+
+// Options are what an operator decides, and the parts.
+type Options struct {
+	Instance  string
+	Guests    bool
+	Origins   []string       // allowed beyond the request's own
+	Proxies   []netip.Prefix // whose X-Forwarded-* headers are believed
+	Files     fs.FS          // static and templates
+	Dev       bool           // read Files anew for each request
+	Sessions  Sessions
+	Sockets   Sockets
+	Directory Directory
+	Redis     Redis
+	Log       *slog.Logger
+}
+
+// A Server answers HTTP requests. It is the handler that main serves.
+type Server struct {
+	Options
+	echo     *echo.Echo
+	pages    *pages
+	draining atomic.Bool
+	heard    atomic.Bool // Redis was there once
+}
+
+// New returns a server, or an error if the pages do not parse.
+func New(opts Options) (*Server, error) {
+	p, err := newPages(opts.Files, opts.Dev)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Options: opts, echo: echo.New(), pages: p}
+	e := s.echo
+	e.HTTPErrorHandler = s.fail
+	e.IPExtractor = s.realIP()
+	e.Use(s.recover, securityHeaders, s.sameOrigin, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)))
+
+	e.GET("/livez", func(c echo.Context) error { return c.String(http.StatusOK, "alive\n") })
+	e.GET("/readyz", s.readyz)
+	e.GET("/static/:hash/*", p.static)
+	e.GET("/favicon.ico", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+
+	people := e.Group("", s.turnAway, timeout)
+	people.GET("/", s.chatPage)
+	people.HEAD("/", s.chatPage)
+	people.GET("/login", s.loginPage)
+	people.HEAD("/login", s.loginPage)
+	people.POST("/login", s.login)
+	people.POST("/logout", s.logout)
+	people.POST("/session/refresh", s.refresh)
+	people.GET("/api/rooms", s.rooms)
+	people.GET("/api/rooms/:room/events", s.events)
+	e.GET("/ws", s.handshake, s.turnAway) // no deadline: it lasts
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// TurnAway makes the server answer with 503 whatever another instance can do as
+// well: pages, refreshes and handshakes, all safe to repeat, so that a balancer
+// repeats them there. What changes something is still done here.
+func (s *Server) TurnAway() { s.draining.Store(true) }
+
+func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		safe := c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead || c.Path() == "/session/refresh"
+		if s.draining.Load() && safe {
+			return errDraining
+		}
+		return next(c)
+	}
+}
+
+var errDraining = &statusError{http.StatusServiceUnavailable, "draining", "This instance restarts. Trying another one."}
+
+func (s *Server) readyz(c echo.Context) error {
+	deaf := s.Redis.Deaf()
+	if deaf < 5*time.Second {
+		s.heard.Store(true)
+	}
+	switch {
+	case s.draining.Load():
+		return c.String(http.StatusServiceUnavailable, "draining\n")
+	case !s.heard.Load():
+		return c.String(http.StatusServiceUnavailable, "starting: waiting for Redis\n")
+	case deaf > 5*time.Second:
+		return c.String(http.StatusOK, fmt.Sprintf("ready, but Redis has not been heard for %d s\n", int(deaf.Seconds())))
+	}
+	return c.String(http.StatusOK, "ready\n")
+}
+
+func (s *Server) chatPage(c echo.Context) error {
+	ses, err := s.Sessions.Read(c.Request())
+	if errors.Is(err, session.ErrNone) {
+		return c.Redirect(http.StatusSeeOther, "/login")
+	}
+	if err != nil {
+		return err
+	}
+	return s.pages.render(c, http.StatusOK, "chat.html", map[string]any{"User": ses.User, "Instance": s.Instance})
+}
+
+func (s *Server) loginPage(c echo.Context) error {
+	switch _, err := s.Sessions.Read(c.Request()); {
+	case err == nil:
+		return c.Redirect(http.StatusSeeOther, "/")
+	case !errors.Is(err, session.ErrNone):
+		return err
+	}
+	return s.loginForm(c, http.StatusOK, "", "")
+}
+
+func (s *Server) loginForm(c echo.Context, status int, username, message string) error {
+	return s.pages.render(c, status, "login.html", map[string]any{
+		"Username": username, "Error": message, "Guests": s.Guests, "Instance": s.Instance,
+	})
+}
+
+func (s *Server) login(c echo.Context) error {
+	username, password := c.FormValue("username"), c.FormValue("password")
+	user, err := chat.ParseName(username)
+	var refused *chat.Error
+	switch {
+	case errors.As(err, &refused):
+		return s.loginForm(c, http.StatusUnauthorized, username, refused.Message)
+	case password != "":
+		return s.loginForm(c, http.StatusUnauthorized, username, "There are no accounts with passwords here. Log in with a name alone.")
+	case !s.Guests:
+		return s.loginForm(c, http.StatusUnauthorized, username, "Guests cannot log in here.")
+	}
+	_, former, err := s.Sessions.Begin(c.Response(), c.Request(), user)
+	if err != nil {
+		return err
+	}
+	if former != "" {
+		s.Sockets.LoginEnded(c.Request().Context(), former)
+	}
+	return c.Redirect(http.StatusSeeOther, "/")
+}
+
+func (s *Server) logout(c echo.Context) error {
+	login, err := s.Sessions.End(c.Response(), c.Request())
+	if err != nil && !errors.Is(err, session.ErrNone) {
+		return err
+	}
+	if err == nil {
+		s.Sockets.LoginEnded(c.Request().Context(), login)
+	}
+	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
+	return c.Redirect(http.StatusSeeOther, "/login")
+}
+
+func (s *Server) refresh(c echo.Context) error {
+	ses, err := s.Sessions.Refresh(c.Response(), c.Request())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{
+		"user": ses.User, "instance": s.Instance, "expires_at": ses.Expires.UTC().Format(time.RFC3339),
+	})
+}
+
+func (s *Server) handshake(c echo.Context) error {
+	err := s.shakeHands(c)
+	result := "ok"
+	if err != nil {
+		result = strconv.Itoa(statusOf(err).status)
+	}
+	handshakes.WithLabelValues(result).Inc()
+	return err
+}
+
+func (s *Server) shakeHands(c echo.Context) error {
+	r := c.Request()
+	if !s.originAllowed(r) {
+		return &statusError{http.StatusForbidden, "foreign_origin", "This page may not talk to this server."}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	ses, err := s.Sessions.Read(r.WithContext(ctx))
+	cancel()
+	if err != nil {
+		return err
+	}
+	return s.Sockets.Serve(c.Response(), r, ses)
+}
+
+func (s *Server) rooms(c echo.Context) error {
+	ses, err := s.Sessions.Read(c.Request())
+	if err != nil {
+		return err
+	}
+	rooms, err := s.Directory.List(c.Request().Context(), ses.User)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"rooms": rooms})
+}
+
+func (s *Server) events(c echo.Context) error {
+	ses, err := s.Sessions.Read(c.Request())
+	if err != nil {
+		return err
+	}
+	room, err := chat.ParseRoom(ses.User, c.Param("room"))
+	if err != nil {
+		return err
+	}
+	limit := 0
+	if l := c.QueryParam("limit"); l != "" {
+		if limit, err = strconv.Atoi(l); err != nil || limit == 0 {
+			return chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
+		}
+	}
+	events, err := s.Sockets.History(c.Request().Context(), room, c.QueryParam("before"), limit)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"room": room, "events": events})
+}
+
+// retryAfter spreads those who come back, in whole seconds.
+func retryAfter() string { return strconv.Itoa(1 + rand.N(3)) }
