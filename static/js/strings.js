@@ -9,8 +9,8 @@ const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyl
 const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
 export const text = {
-  universe: 'Everything',
-  universeHint: 'What is said in all rooms',
+  universe: 'Universe',
+  universeHint: 'What is said in all public rooms',
   connecting: 'connecting…',
   reconnecting: 'reconnecting…',
   offline: 'offline',

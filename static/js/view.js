@@ -291,6 +291,7 @@ export class View {
     else if (!elsewhere) this.#window = WINDOW;
     this.#total = all.length;
     const lines = all.slice(-this.#window);
+    const named = open?.kind === 'universe';
 
     const now = new Date();
     /** @type {Item[]} */
@@ -310,8 +311,8 @@ export class View {
       const first = !follows(former, line);
       items.push({
         key: line.event,
-        sign: `${first} ${line.edited} ${line.text}`,
-        make: () => this.#line(line, at, first, open?.kind === 'universe'),
+        sign: `${first} ${named} ${line.edited} ${line.text}`,
+        make: () => this.#line(line, at, first, named),
       });
       former = line;
     }
