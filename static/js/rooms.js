@@ -184,6 +184,10 @@ export class Rooms {
       const request = { type: /** @type {const} */ ('history'), room: room.name, limit: HISTORY_LIMIT };
       const ok = await this.#ask(() => (before === undefined ? request : { ...request, before }));
       return room.timeline.first === before && room.timeline.prepend(ok.events ?? []) > 0;
+    } catch (err) {
+      if (!(err instanceof FinalError)) throw err;
+      room.timeline.prepend([]); // that place is not kept any more, so there is nothing before it
+      return false;
     } finally {
       room.loading = false;
       this.#changed();
@@ -230,7 +234,7 @@ export class Rooms {
         break;
       case 'join':
         if (request.room === UNIVERSE) this.#joinedUniverse(ok);
-        else this.#joined(request.after, ok);
+        else this.#joined(ok);
         break;
       case 'leave': {
         const room = this.get(request.room);
@@ -326,16 +330,12 @@ export class Rooms {
     if (!this.#resuming) this.#again(name);
   }
 
-  /**
-   * @param {string | undefined} after
-   * @param {Ok} ok
-   */
-  #joined(after, { room: name = '', resumed, events = [], head = '', here = [] }) {
+  /** @param {Ok} ok */
+  #joined({ room: name = '', resumed = false, events = [], head = '', here = [] }) {
     const room = this.#room(name);
     room.joined = true;
     room.here = new Set(here);
-    if (after !== undefined && resumed) this.#follow(room, events);
-    else this.#replace(room, events, head);
+    this.#apply(room, resumed, events, head);
   }
 
   /** @param {Ok} ok */
@@ -351,19 +351,26 @@ export class Rooms {
       found.set(name, [event, ...(found.get(name) ?? [])]);
     }
     for (const [name, its] of found) {
-      const room = this.#room(name);
-      if (fresh.includes(name)) this.#replace(room, its, heads[name] ?? '');
-      else this.#follow(room, its);
+      this.#apply(this.#room(name), !fresh.includes(name), its, heads[name] ?? '');
     }
   }
 
   /**
+   * Takes a room's part of the answer to a join.
    * @param {Room} room
+   * @param {boolean} resumed
    * @param {Durable[]} events
    * @param {string} head
    */
-  #replace(room, events, head) {
-    room.timeline.replace(events, head);
+  #apply(room, resumed, events, head) {
+    const { replaced, ok } = room.timeline.joined(resumed, events, head);
+    if (!ok) {
+      // An answer with a hole in it. Without a position there can be none.
+      room.timeline = new Timeline();
+      this.#joining.delete(room.name);
+      this.#again(room.name);
+    }
+    if (!replaced) return;
     // What a room said before one saw it is no news, what a person said to one is. A mark beyond the end is from before
     // the counting began anew, and means nothing.
     const mark = this.#marks.get(room.name);
@@ -371,26 +378,14 @@ export class Rooms {
     else if (mark === null || mark > room.timeline.seq) this.#marks.set(room.name, room.timeline.seq);
   }
 
-  /**
-   * @param {Room} room
-   * @param {Durable[]} events what came after the position that we named
-   */
-  #follow(room, events) {
-    if (!events.every((event) => room.timeline.append(event) !== 'gap')) {
-      // An answer with a hole in it: begin anew.
-      room.timeline = new Timeline();
-      this.#joining.delete(room.name);
-      this.#again(room.name);
-    }
-  }
-
   /** @param {Durable} event */
   #take(event) {
     if (event.room === undefined) return;
     const isPublic = !event.room.startsWith('@');
     const room = this.get(event.room) ?? (this.#universe && isPublic ? this.#room(event.room) : undefined);
-    if (!room?.joined && !(this.#universe && isPublic)) return;
-    if (!room) return;
+    if (!room || !(room.joined || (this.#universe && isPublic))) return;
+    // A room made after the universe was joined begins with its first event.
+    if (!room.joined && room.timeline.head === null && event.prev === '') room.timeline.replace([]);
     switch (room.timeline.append(event)) {
       case 'repeat':
         return;

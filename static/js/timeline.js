@@ -60,7 +60,7 @@ export class Timeline {
    */
   append(event) {
     if (this.#known.has(event.event) || event.event === this.#head) return 'repeat';
-    if (event.prev !== (this.#head ?? '')) return 'gap';
+    if (event.prev !== this.#head) return 'gap';
     this.#events.push(event);
     this.#head = event.event;
     this.#note(event, true);
@@ -82,6 +82,30 @@ export class Timeline {
     const first = events[0];
     this.#head = first ? first.prev : head;
     for (const event of events) this.append(event);
+  }
+
+  /**
+   * Takes the answer to a join whose `after` was our head. Returns what a reader sees anew, or, when it replaced all,
+   * everything; without ok it has a hole, and the room must be joined again.
+   * @param {boolean} resumed
+   * @param {Durable[]} events in order
+   * @param {string} head
+   * @returns {{shown: Durable[], replaced: boolean, ok: boolean}}
+   */
+  joined(resumed, events, head) {
+    // A room known to be empty has no event to resume after, and is continued all the same where it begins.
+    const begins = this.#head === '' && (events[0] ? events[0].prev : head) === '';
+    if (this.#head === null || !(resumed || begins)) {
+      this.replace(events, head);
+      return { shown: events, replaced: true, ok: true };
+    }
+    const shown = [];
+    for (const event of events) {
+      const taken = this.append(event);
+      if (taken === 'gap') return { shown, replaced: false, ok: false };
+      if (taken === 'added') shown.push(event);
+    }
+    return { shown, replaced: false, ok: true };
   }
 
   /**
