@@ -1,0 +1,296 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FinalError } from '../../static/js/protocol.js';
+import { Rooms } from '../../static/js/rooms.js';
+import { settle } from './kit.js';
+
+let now = 0;
+
+/** Messages that follow each other in a room, the first after `prev`. */
+function chain(room, names, { prev = '', from = 'bob', seq = 1 } = {}) {
+  return names.map((event, i) => ({
+    type: 'message',
+    room,
+    seq: seq + i,
+    event,
+    prev: i ? names[i - 1] : prev,
+    from,
+    at: `2026-11-21T08:00:${String(seq + i).padStart(2, '0')}.000Z`,
+    key: `key-${event}`,
+    text: `text ${event}`,
+  }));
+}
+
+/** Alice's rooms, and a server that answers what the test says. */
+function alice() {
+  const asked = [];
+  const marks = new Map();
+  const rooms = new Rooms({
+    user: 'alice',
+    ask: (request) => ask(request),
+    now: () => now,
+    marks: { get: (room) => marks.get(room) ?? null, set: (room, seq) => marks.set(room, seq) },
+    changed: () => {},
+  });
+  const ask = (make) =>
+    new Promise((resolve, reject) => {
+      const request = make();
+      asked.push({
+        ...request,
+        ok: async (fields) => {
+          const ok = { type: 'ok', id: 1, ...fields };
+          rooms.answer(request, ok);
+          resolve(ok);
+          await settle();
+        },
+        refuse: async (code) => {
+          reject(new FinalError({ type: 'error', id: 1, code, message: code }));
+          await settle();
+        },
+      });
+    });
+  return {
+    rooms,
+    asked,
+    marks,
+    ask,
+    last: () => asked.at(-1),
+    requests: (type) => asked.filter((each) => each.type === type),
+    /** Joins a room with these events in it. */
+    async join(room, events = [], fields = {}) {
+      const joined = rooms.join(room);
+      await asked.at(-1).ok({ room, resumed: false, events, head: events.at(-1)?.event ?? '', here: [], ...fields });
+      return joined;
+    },
+  };
+}
+
+const texts = (rooms, name) => rooms.get(name).timeline.lines().map(({ event }) => event);
+
+test('a new socket gets the list first, then joins what is on it, the open room before others', async () => {
+  const { rooms, asked, ask, requests } = alice();
+  rooms.current = 'random';
+  let done = false;
+  rooms.resume(ask).then(() => (done = true));
+  assert.deepEqual(asked.map(({ type }) => type), ['rooms']);
+  await asked[0].ok({
+    rooms: [
+      { room: 'general', joined: true },
+      { room: 'random', joined: true },
+      { room: 'other', joined: false },
+      { room: '@alice:bob', joined: true, with: 'bob' },
+    ],
+  });
+  assert.deepEqual(requests('join').map(({ room }) => room), ['random', '@alice:bob', 'general']);
+  for (const join of requests('join')) {
+    assert.equal(done, false);
+    await join.ok({ room: join.room, events: [], head: '' });
+  }
+  assert.equal(done, true);
+  assert.equal(rooms.get('other').joined, false);
+});
+
+test('who is in no room is put into the first one', async () => {
+  const { rooms, ask, asked, last } = alice();
+  void rooms.resume(ask);
+  await asked[0].ok({ rooms: [{ room: 'random', joined: false }] });
+  assert.equal(last().room, 'general');
+});
+
+test('a room left on another device is not joined again', async () => {
+  const w = alice();
+  await w.join('random');
+  await w.join('general');
+  void w.rooms.resume(w.ask);
+  await w.last().ok({ rooms: [{ room: 'general', joined: true }, { room: 'random', joined: false }] });
+  assert.equal(w.last().room, 'general');
+  assert.equal(w.rooms.get('random').joined, false);
+});
+
+test('a room that was joined while the others were is joined on the new socket too', async () => {
+  const w = alice();
+  let done = false;
+  w.rooms.resume(w.ask).then(() => (done = true));
+  await w.last().ok({ rooms: [{ room: 'general', joined: true }] });
+  const general = w.last();
+  await w.join('random');
+  await general.ok({ room: 'general' });
+  assert.equal(done, false);
+  assert.equal(w.last().room, 'random');
+  await w.last().ok({ room: 'random' });
+  assert.equal(done, true);
+});
+
+test('a room that refuses is off the list, and the others go on', async () => {
+  const w = alice();
+  let done = false;
+  w.rooms.resume(w.ask).then(() => (done = true));
+  await w.last().ok({ rooms: [{ room: 'general', joined: true }, { room: 'secret', joined: true }] });
+  const [general, secret] = w.requests('join');
+  await secret.refuse('forbidden');
+  await general.ok({ room: 'general' });
+  assert.equal(done, true);
+  assert.equal(w.rooms.get('secret').joined, false);
+});
+
+test('a gap joins again after the last event, once, and what comes meanwhile waits for the answer', async () => {
+  const w = alice();
+  const all = chain('general', ['a', 'b', 'c', 'd']);
+  await w.join('general', all.slice(0, 1));
+  w.rooms.frame(all[2]);
+  w.rooms.frame(all[3]);
+  const joins = w.requests('join').slice(1);
+  assert.deepEqual(joins.map(({ room, after }) => [room, after]), [['general', 'a']]);
+  await joins[0].ok({ room: 'general', resumed: true, events: all.slice(1), head: 'd' });
+  assert.deepEqual(texts(w.rooms, 'general'), ['a', 'b', 'c', 'd']);
+});
+
+test('resumed:false replaces what was shown', async () => {
+  const w = alice();
+  await w.join('general', chain('general', ['a', 'b']));
+  w.rooms.frame({ type: 'reset', room: 'general' });
+  assert.equal(w.last().after, 'b');
+  await w.last().ok({ room: 'general', resumed: false, events: chain('general', ['x'], { prev: 'w', seq: 9 }), head: 'x' });
+  assert.deepEqual(texts(w.rooms, 'general'), ['x']);
+});
+
+test('an answer with a hole in it is asked for again, from nothing', async () => {
+  const w = alice();
+  await w.join('general', chain('general', ['a']));
+  w.rooms.frame({ type: 'reset', room: 'general' });
+  await w.last().ok({ room: 'general', resumed: true, events: chain('general', ['c'], { prev: 'b' }), head: 'c' });
+  assert.equal(w.last().type, 'join');
+  assert.equal(w.last().after, undefined);
+});
+
+test('a direct conversation is known by the name that the server gives it', async () => {
+  const w = alice();
+  const joined = w.rooms.join('@bob');
+  await w.last().ok({ room: '@alice:bob', resumed: false, events: [], head: '' });
+  assert.equal(await joined, '@alice:bob');
+  assert.equal(w.rooms.partner('@alice:bob'), 'bob');
+  assert.equal(w.rooms.get('@bob'), undefined);
+});
+
+test('someone writes to alice for the first time: joined at once, and unread', async () => {
+  const w = alice();
+  w.rooms.frame({ type: 'room', room: '@alice:bob', joined: true, with: 'bob' });
+  assert.equal(w.last().room, '@alice:bob');
+  await w.last().ok({ room: '@alice:bob', resumed: false, events: chain('@alice:bob', ['a', 'b']), head: 'b' });
+  assert.equal(w.rooms.unread(w.rooms.get('@alice:bob')), 2);
+});
+
+test('unread: what others said since it was read, or since alice spoke', async () => {
+  const w = alice();
+  const all = chain('general', ['a', 'b', 'c', 'd', 'e']);
+  await w.join('general', all.slice(0, 2));
+  const general = w.rooms.get('general');
+  assert.equal(w.rooms.unread(general), 0, 'what was said before alice came is no news');
+  w.rooms.frame(all[2]);
+  assert.equal(w.rooms.unread(general), 1);
+  w.rooms.frame({ ...all[3], from: 'alice' });
+  assert.equal(w.rooms.unread(general), 0);
+  w.rooms.frame(all[4]);
+  assert.equal(w.rooms.unread(general), 1);
+  w.rooms.read(general);
+  assert.equal(w.rooms.unread(general), 0);
+});
+
+test('marks from before the counting began anew mean nothing', async () => {
+  const w = alice();
+  w.marks.set('general', 900);
+  await w.join('general', chain('general', ['a', 'b']));
+  w.rooms.frame(chain('general', ['c'], { prev: 'b', seq: 3 })[0]);
+  assert.equal(w.rooms.unread(w.rooms.get('general')), 1);
+});
+
+test('the universe: positions of what is known, fresh rooms replaced, what is gone put into its room', async () => {
+  const w = alice();
+  await w.join('general', chain('general', ['g1', 'g2']));
+  await w.join('@bob', [], { room: '@alice:bob' });
+  void w.rooms.join('universe');
+  assert.deepEqual(w.last().positions, { general: 'g2' });
+  const [r1, , r3] = chain('random', ['r1', 'r2', 'r3']);
+  const [g3, g4] = chain('general', ['g3', 'g4'], { prev: 'g2', seq: 3 });
+  await w.last().ok({
+    room: 'universe',
+    resumed: true,
+    events: [g3, r1, { type: 'gone', seq: 2, event: 'r2', prev: 'r1' }, r3, { type: 'gone', seq: 4, event: 'g4', prev: 'g3' }],
+    heads: { general: g4.event, random: r3.event, silent: '' },
+    fresh: ['random', 'silent'],
+  });
+  assert.deepEqual(texts(w.rooms, 'random'), ['r1', 'r3']);
+  assert.equal(w.rooms.get('general').timeline.head, 'g4');
+  assert.equal(w.rooms.get('silent').timeline.head, '');
+
+  w.rooms.frame(chain('random', ['r4'], { prev: 'r3', seq: 4 })[0]);
+  w.rooms.frame(chain('new', ['n1'])[0]);
+  assert.deepEqual(texts(w.rooms, 'random'), ['r1', 'r3', 'r4']);
+  assert.deepEqual(texts(w.rooms, 'new'), ['n1']);
+  assert.equal(w.requests('join').length, 3, 'nothing was missing');
+});
+
+test('a gap in a room that is read through the universe joins the universe', async () => {
+  const w = alice();
+  void w.rooms.join('universe');
+  await w.last().ok({ room: 'universe', events: chain('random', ['r1']), heads: { random: 'r1' }, fresh: ['random'] });
+  w.rooms.frame(chain('random', ['r3'], { prev: 'r2' })[0]);
+  assert.equal(w.last().room, 'universe');
+  assert.deepEqual(w.last().positions, { random: 'r1' });
+  assert.equal(w.rooms.get('random').joined, false);
+});
+
+test('what is said in rooms that one is not in is ignored outside of the universe', async () => {
+  const w = alice();
+  void w.rooms.join('universe');
+  await w.last().ok({ room: 'universe', events: [], heads: { random: '' }, fresh: ['random'] });
+  void w.rooms.leave('universe');
+  await w.last().ok({ room: 'universe' });
+  const before = w.asked.length;
+  w.rooms.frame(chain('random', ['r1'])[0]);
+  w.rooms.frame(chain('elsewhere', ['e5'], { prev: 'e4' })[0]);
+  assert.deepEqual(texts(w.rooms, 'random'), []);
+  assert.equal(w.rooms.get('elsewhere'), undefined);
+  assert.equal(w.asked.length, before);
+});
+
+test('older events go before, until there are none', async () => {
+  const w = alice();
+  const all = chain('general', ['a', 'b', 'c', 'd']);
+  await w.join('general', all.slice(2));
+  const loading = w.rooms.older('general');
+  assert.equal(w.last().before, 'c');
+  assert.equal(await w.rooms.older('general'), false, 'one at a time');
+  await w.last().ok({ room: 'general', events: all.slice(0, 2) });
+  assert.equal(await loading, true);
+  assert.deepEqual(texts(w.rooms, 'general'), ['a', 'b', 'c', 'd']);
+  const before = w.asked.length;
+  assert.equal(await w.rooms.older('general'), false);
+  assert.equal(w.asked.length, before, 'the beginning is here');
+});
+
+test('a place that is not kept any more has nothing before it', async () => {
+  const w = alice();
+  await w.join('general', chain('general', ['c'], { prev: 'b' }));
+  const loading = w.rooms.older('general');
+  await w.last().refuse('not_found');
+  assert.equal(await loading, false);
+  assert.equal(w.rooms.get('general').timeline.hasOlder, false);
+});
+
+test('who is here and who types', async () => {
+  const w = alice();
+  await w.join('general', [], { here: ['alice', 'bob'] });
+  const general = w.rooms.get('general');
+  w.rooms.frame({ type: 'presence', room: 'general', user: 'cathy', state: 'here' });
+  w.rooms.frame({ type: 'presence', room: 'general', user: 'bob', state: 'gone' });
+  assert.deepEqual([...general.here], ['alice', 'cathy']);
+  w.rooms.frame({ type: 'typing', room: 'general', from: 'cathy' });
+  w.rooms.frame({ type: 'typing', room: 'general', from: 'alice' });
+  assert.deepEqual(w.rooms.typing(general), ['cathy']);
+  w.rooms.frame(chain('general', ['a'], { from: 'cathy' })[0]);
+  assert.deepEqual(w.rooms.typing(general), [], 'she has said it');
+  w.rooms.frame({ type: 'typing', room: 'general', from: 'cathy' });
+  now += 6_000;
+  assert.deepEqual(w.rooms.typing(general), [], 'she thinks again');
+});
