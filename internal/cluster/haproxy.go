@@ -134,16 +134,29 @@ func (c *Cluster) disableSlot(ctx context.Context, i *Instance) error {
 
 // awaitUp waits until HAProxy has checked the instance at its address and found it well.
 func (c *Cluster) awaitUp(ctx context.Context, i *Instance) error {
-	want := fmt.Sprintf("%s up at %s", i.Name, i.Addr)
-	return c.await(ctx, "haproxy: "+want, func() (bool, error) {
-		table, err := c.Runtime(ctx, "show stat "+backend+" 4 -1 typed")
-		if err != nil {
-			return false, err
-		}
-		servers := parseStat(table)
-		s := servers[i.Name]
-		return s["addr"] == i.Addr && strings.HasPrefix(s["status"], "UP") && s["check_status"] == "L7OK", nil
+	return c.await(ctx, fmt.Sprintf("haproxy: %s up at %s", i.Name, i.Addr), func() (bool, error) {
+		s, err := c.server(ctx, i)
+		return s["addr"] == i.Addr && s["status"] == "UP" && s["check_status"] == "L7OK", err
 	})
+}
+
+// AwaitState waits until HAProxy holds the instance for what state says: "UP", "NOLB"
+// (it leaves, and is given nobody new), "DOWN" (dead or hung) or "MAINT" (a free slot).
+func (c *Cluster) AwaitState(ctx context.Context, i *Instance, state string) error {
+	return c.await(ctx, fmt.Sprintf("haproxy: %s %s", i.Name, state), func() (bool, error) {
+		s, err := c.server(ctx, i)
+		return s["status"] == state, err
+	})
+}
+
+// server is what HAProxy's "show stat" says of the instance's slot.
+func (c *Cluster) server(ctx context.Context, i *Instance) (map[string]string, error) {
+	const servers, all = "4", "-1"
+	table, err := c.Runtime(ctx, "show stat "+backend+" "+servers+" "+all+" typed")
+	if err != nil {
+		return nil, err
+	}
+	return parseStat(table)[i.Name], nil
 }
 
 // parseStat reads "show stat … typed", lines of S.proxy.id.field.N.name.process:tags:type:value,

@@ -1,0 +1,439 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"chatd/internal/cluster"
+)
+
+// traffic is people who load the page and refresh their session, over and over: all
+// that is safe to repeat, and so must never fail.
+type traffic struct {
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	done    int
+	slowest time.Duration
+	failed  []error
+}
+
+const (
+	trafficPeople = 6
+	trafficPace   = 10 * time.Millisecond // between two requests of one person
+)
+
+func startTraffic(t *testing.T, c *cluster.Cluster) *traffic {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	tr := &traffic{stop: stop}
+	t.Cleanup(stop)
+	for n := range trafficPeople {
+		p := login(t, c, fmt.Sprintf("walker%d", n))
+		tr.wg.Go(func() {
+			pace := time.NewTicker(trafficPace)
+			defer pace.Stop()
+			for {
+				tr.count(ctx, p.page)
+				tr.count(ctx, func(ctx context.Context) error { _, err := p.refresh(ctx); return err })
+				select {
+				case <-pace.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	return tr
+}
+
+func (tr *traffic) count(ctx context.Context, request func(context.Context) error) {
+	began := time.Now()
+	err := request(ctx)
+	took := time.Since(began)
+	if ctx.Err() != nil {
+		return // the test is over, and cut this one off
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.done++
+	tr.slowest = max(tr.slowest, took)
+	if err != nil {
+		tr.failed = append(tr.failed, err)
+	}
+}
+
+// more waits until n more requests were answered.
+func (tr *traffic) more(t *testing.T, n int) {
+	t.Helper()
+	tr.mu.Lock()
+	want := tr.done + n
+	tr.mu.Unlock()
+	eventually(t, 20*time.Second, fmt.Sprintf("%d more requests", n), func() bool {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		return tr.done >= want
+	})
+}
+
+// mustBeWhole ends the traffic: none of it may have failed.
+func (tr *traffic) mustBeWhole(t *testing.T) {
+	t.Helper()
+	tr.stop()
+	tr.wg.Wait()
+	t.Logf("%d of %d requests failed, the slowest took %s", len(tr.failed), tr.done, tr.slowest.Round(time.Millisecond))
+	for i, err := range tr.failed {
+		if i == 5 {
+			t.Error("and so on")
+			break
+		}
+		t.Error(err)
+	}
+}
+
+func eventually(t *testing.T, within time.Duration, what string, look func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	deadline := time.After(within)
+	for !look() {
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("not within %s: %s", within, what)
+		}
+	}
+}
+
+// openSockets logs n people in and gives each a socket, opened as the protocol says:
+// refresh first.
+func openSockets(t *testing.T, c *cluster.Cluster, n int) (sockets []*socket, people []*person) {
+	t.Helper()
+	for i := range n {
+		p := login(t, c, fmt.Sprintf("sitter%d", i))
+		s := reopen(t, p)
+		t.Cleanup(s.close)
+		sockets, people = append(sockets, s), append(people, p)
+	}
+	return sockets, people
+}
+
+// reopen comes back as the protocol says, and the page and the socket must meet.
+func reopen(t *testing.T, p *person) *socket {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	refreshed, err := p.refresh(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.instance != refreshed || p.pin() != refreshed {
+		t.Errorf("refreshed at %s, socket at %s, pinned to %q", refreshed, s.instance, p.pin())
+	}
+	return s
+}
+
+// split parts sockets into those on an instance and the others.
+func split(sockets []*socket, instance string) (on, elsewhere []*socket) {
+	for _, s := range sockets {
+		if s.instance == instance {
+			on = append(on, s)
+		} else {
+			elsewhere = append(elsewhere, s)
+		}
+	}
+	return on, elsewhere
+}
+
+// mustEnd waits for the end of all, and says how long after since the last one ended.
+func mustEnd(t *testing.T, sockets []*socket, since time.Time, within time.Duration) (last time.Duration) {
+	t.Helper()
+	deadline := time.After(within)
+	for _, s := range sockets {
+		select {
+		case <-s.ended:
+			last = max(last, s.at.Sub(since))
+		case <-deadline:
+			t.Fatalf("a socket still stands %s later", within)
+		}
+	}
+	return last
+}
+
+func mustStand(t *testing.T, sockets []*socket) {
+	t.Helper()
+	for _, s := range sockets {
+		select {
+		case <-s.ended:
+			t.Errorf("a socket on %s ended: %v", s.instance, s.err)
+		default:
+		}
+	}
+}
+
+func instance(t *testing.T, c *cluster.Cluster, name string) *cluster.Instance {
+	t.Helper()
+	all := c.Instances()
+	i := slices.IndexFunc(all, func(i *cluster.Instance) bool { return i.Name == name })
+	if i < 0 {
+		t.Fatalf("no instance %s", name)
+	}
+	return all[i]
+}
+
+func TestPageAndSocketAreOnOneInstance(t *testing.T) {
+	c := startCluster(t, 3)
+	sockets, people := openSockets(t, c, 12)
+	for _, i := range c.Instances() {
+		on, _ := split(sockets, i.Name)
+		t.Logf("%s has %d of %d sockets", i.Name, len(on), len(sockets))
+		if len(on) == 0 {
+			t.Errorf("%s has no socket: people are not spread", i.Name)
+		}
+	}
+	// And again when the instance is lost: all meet anew, elsewhere.
+	lost := instance(t, c, sockets[0].instance)
+	lost.Kill()
+	moved := 0
+	for n, s := range sockets {
+		if s.instance != lost.Name {
+			continue
+		}
+		again := reopen(t, people[n])
+		defer again.close()
+		if again.instance == lost.Name {
+			t.Errorf("a new socket on the dead %s", lost.Name)
+		}
+		moved++
+	}
+	t.Logf("%d people moved, and met page and socket on one instance", moved)
+}
+
+func TestKilledInstanceFailsNoRequest(t *testing.T) {
+	c := startCluster(t, 3)
+	sockets, _ := openSockets(t, c, 9)
+	tr := startTraffic(t, c)
+	tr.more(t, 200)
+	for _, i := range c.Instances() {
+		on, _ := split(sockets, i.Name)
+		began := time.Now()
+		i.Kill()
+		t.Logf("%s killed: its %d sockets ended after %s", i.Name, len(on), mustEnd(t, on, began, 2*time.Second))
+		if err := c.AwaitState(within(t, 5*time.Second), i, "DOWN"); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("HAProxy knew after %s", time.Since(began).Round(time.Millisecond))
+		tr.more(t, 200)
+		if err := i.Start(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AwaitState(within(t, 5*time.Second), i, "UP"); err != nil {
+			t.Fatal(err)
+		}
+		tr.more(t, 200)
+	}
+	tr.mustBeWhole(t)
+}
+
+func TestPlannedRestartIsNotNoticed(t *testing.T) {
+	c := startCluster(t, 3, "CHATD_DRAIN=3s")
+	sockets, people := openSockets(t, c, 9)
+	tr := startTraffic(t, c)
+	tr.more(t, 200)
+	for _, i := range c.Instances() {
+		began := time.Now()
+		i.Term()
+		moved := 0
+		for n, s := range sockets {
+			if s.instance != i.Name {
+				continue
+			}
+			// The new socket is open before the old one is let go: nobody is without.
+			select {
+			case <-s.drain:
+			case <-s.ended:
+				t.Fatalf("%s cut a socket before it asked to move: %v", i.Name, s.err)
+			case <-time.After(5 * time.Second):
+				t.Fatalf("%s drains, and says nothing", i.Name)
+			}
+			again := reopen(t, people[n])
+			t.Cleanup(again.close)
+			if again.instance == i.Name {
+				t.Errorf("a new socket on %s, which leaves", i.Name)
+			}
+			mustStand(t, []*socket{s})
+			s.close()
+			sockets[n] = again
+			moved++
+		}
+		if err := i.Wait(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s moved %d sockets and ended after %s", i.Name, moved, time.Since(began).Round(time.Millisecond))
+		if err := i.Start(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AwaitState(within(t, 5*time.Second), i, "UP"); err != nil {
+			t.Fatal(err)
+		}
+		tr.more(t, 200)
+	}
+	mustStand(t, sockets)
+	tr.mustBeWhole(t)
+}
+
+func TestTwoOfThreeMayLeaveTogether(t *testing.T) {
+	c := startCluster(t, 3, "CHATD_DRAIN=3s")
+	// Sockets that do not move keep the two draining for their whole time.
+	sockets, _ := openSockets(t, c, 6)
+	tr := startTraffic(t, c)
+	tr.more(t, 200)
+	leaving, stays := c.Instances()[:2], c.Instances()[2]
+	for _, i := range leaving {
+		// The second goes once HAProxy knows of the first (docs/operating.md): until
+		// then a request could be sent from one to the other until its tries are over.
+		i.Term()
+		if err := c.AwaitState(within(t, 2*time.Second), i, "NOLB"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.more(t, 200)
+	for _, i := range leaving {
+		if err := i.Wait(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.more(t, 200)
+	on, _ := split(sockets, stays.Name)
+	mustStand(t, on)
+	tr.mustBeWhole(t)
+}
+
+func TestSocketsThatStayAreClosedWith1012(t *testing.T) {
+	c := startCluster(t, 2, "CHATD_DRAIN=1s")
+	sockets, _ := openSockets(t, c, 4)
+	leaving := c.Instances()[0]
+	on, elsewhere := split(sockets, leaving.Name)
+	began := time.Now()
+	leaving.Term()
+	t.Logf("sockets that did not move ended after %s", mustEnd(t, on, began, 6*time.Second))
+	for _, s := range on {
+		if got := websocket.CloseStatus(s.err); got != websocket.StatusServiceRestart {
+			t.Errorf("closed with %d (%v), want 1012", got, s.err)
+		}
+	}
+	mustStand(t, elsewhere)
+	if err := leaving.Wait(within(t, 5*time.Second)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHungInstanceIsLeftWithinSeconds(t *testing.T) {
+	c := startCluster(t, 3)
+	sockets, _ := openSockets(t, c, 9)
+	tr := startTraffic(t, c)
+	tr.more(t, 200)
+	hung := c.Instances()[0]
+	on, elsewhere := split(sockets, hung.Name)
+	began := time.Now()
+	hung.Pause()
+	t.Logf("%s hangs: its %d sockets were freed after %s", hung.Name, len(on), mustEnd(t, on, began, 4*time.Second))
+	tr.more(t, 400)
+	hung.Resume()
+	if err := c.AwaitState(within(t, 5*time.Second), hung, "UP"); err != nil {
+		t.Fatal(err)
+	}
+	tr.more(t, 200)
+	mustStand(t, elsewhere)
+	tr.mustBeWhole(t)
+}
+
+// probe is where somebody new lands.
+func probe(t *testing.T, c *cluster.Cluster) string {
+	t.Helper()
+	p := login(t, c, "newcomer")
+	defer p.http.CloseIdleConnections()
+	return p.pin()
+}
+
+func TestSlotIsAddedAndTakenAwayAtRunTime(t *testing.T) {
+	c := startCluster(t, 2, "CHATD_DRAIN=2s")
+	tr := startTraffic(t, c)
+	tr.more(t, 200)
+	added, err := c.Add(within(t, 15*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if added.Name != "chatd-3" {
+		t.Errorf("added as %s", added.Name)
+	}
+	var newcomers []string
+	eventually(t, 10*time.Second, "a newcomer lands on "+added.Name, func() bool {
+		newcomers = append(newcomers, probe(t, c))
+		return slices.Contains(newcomers, added.Name)
+	})
+	t.Logf("newcomers landed on %s", strings.Join(newcomers, ", "))
+
+	// A reload keeps what was set at run time.
+	if err := c.ReloadHAProxy(within(t, 15*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "a newcomer lands on "+added.Name+" after a reload", func() bool { return probe(t, c) == added.Name })
+
+	if err := c.Remove(within(t, 15*time.Second), added); err != nil {
+		t.Fatal(err)
+	}
+	tr.more(t, 200)
+	tr.mustBeWhole(t)
+	if again, err := c.Add(within(t, 15*time.Second)); err != nil || again.Name != added.Name {
+		t.Errorf("the slot is not free again: %v, %v", again, err)
+	}
+}
+
+func TestReloadOfHAProxyCutsNothing(t *testing.T) {
+	c := startCluster(t, 3)
+	sockets, _ := openSockets(t, c, 6)
+	tr := startTraffic(t, c)
+	const reloads = 5
+	for range reloads {
+		tr.more(t, 200)
+		if err := c.ReloadHAProxy(within(t, 15*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.more(t, 200)
+	mustStand(t, sockets)
+	t.Logf("%d reloads, %d sockets stand", reloads, len(sockets))
+	tr.mustBeWhole(t)
+}
+
+func TestWhatIsNotForPeopleDoesNotPass(t *testing.T) {
+	c := startCluster(t, 1)
+	p, err := newPerson(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, 10*time.Second)
+	for path, want := range map[string]int{"/metrics": 404, "/debug/pprof/": 404, "/debug/vars": 404} {
+		if _, err := p.do(ctx, "GET", path, nil, want); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := p.do(ctx, "POST", "/login", map[string][]string{"username": {strings.Repeat("x", 70_000)}}, 413); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
