@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -66,10 +67,16 @@ type Cluster struct {
 	opts   Options
 	dir    string // absolute
 	config string // haproxy.cfg
+	lock   *os.File
+
+	redisServer, haproxy string // the programs' paths
 
 	mu        sync.Mutex
 	instances []*Instance // by slot
 }
+
+// ErrTaken says that something else listens on Options.Addr.
+var ErrTaken = errors.New("address taken")
 
 // Start starts Redis, the instances and HAProxy, in this order, and waits until all
 // serve or ctx ends. On an error nothing is left running.
@@ -102,6 +109,24 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 }
 
 func (c *Cluster) start(ctx context.Context) error {
+	if err := c.lockDir(); err != nil {
+		return err
+	}
+	// What is missing or taken is said before anything is started.
+	var missing []error
+	for program, path := range map[string]*string{"redis-server": &c.redisServer, "haproxy": &c.haproxy} {
+		var err error
+		*path, err = find(program)
+		missing = append(missing, err)
+	}
+	if err := errors.Join(missing...); err != nil {
+		return err
+	}
+	if c.fixedAddr() {
+		if err := available(c.opts.Addr); err != nil {
+			return fmt.Errorf("%w: %w", ErrTaken, err)
+		}
+	}
 	if err := c.startRedis(ctx); err != nil {
 		return err
 	}
@@ -124,7 +149,7 @@ func (c *Cluster) start(ctx context.Context) error {
 func (c *Cluster) startRedis(ctx context.Context) error {
 	c.Redis = c.newProcess("redis", func() *exec.Cmd {
 		host, port, _ := strings.Cut(c.Redis.Addr, ":")
-		return exec.Command("redis-server", "--bind", host, "--port", port, "--dir", filepath.Join(c.dir, "redis"),
+		return exec.Command(c.redisServer, "--bind", host, "--port", port, "--dir", filepath.Join(c.dir, "redis"),
 			// Confirmed means kept, whatever dies: each write is on the disk before its answer.
 			"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no")
 	}, nil)
@@ -277,6 +302,34 @@ func (c *Cluster) Close() {
 	for _, p := range c.Processes() {
 		p.close()
 	}
+	if c.lock != nil {
+		c.lock.Close()
+	}
+}
+
+// lockDir keeps a second cluster off the folder: two Redis servers would write one file.
+func (c *Cluster) lockDir() error {
+	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	c.lock = f
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another cluster runs in %s", c.dir)
+	}
+	return nil
+}
+
+// find looks where Debian puts servers too, which is not in everybody's PATH.
+func find(program string) (string, error) {
+	path, err := exec.LookPath(program)
+	if err == nil {
+		return path, nil
+	}
+	if path, err := exec.LookPath(filepath.Join("/usr/sbin", program)); err == nil {
+		return path, nil
+	}
+	return "", fmt.Errorf("%s is not installed (apt-get install %s)", program, program)
 }
 
 // Root is the repository's folder: this one, or the next above with chatd's go.mod.

@@ -30,14 +30,11 @@ func (c *Cluster) startHAProxy(ctx context.Context) error {
 		return err
 	})
 	var err error
-	if c.opts.Addr == "" || strings.HasSuffix(c.opts.Addr, ":0") {
-		err = c.startOnFreePorts(ctx, c.HAProxy, &c.HAProxy.Addr)
-	} else {
+	if c.fixedAddr() {
 		c.HAProxy.Addr = c.opts.Addr
-		if err := available(c.opts.Addr); err != nil {
-			return fmt.Errorf("haproxy: %w", err)
-		}
 		err = c.HAProxy.Start(ctx)
+	} else {
+		err = c.startOnFreePorts(ctx, c.HAProxy, &c.HAProxy.Addr)
 	}
 	if err != nil {
 		return err
@@ -50,12 +47,16 @@ func (c *Cluster) startHAProxy(ctx context.Context) error {
 	return nil
 }
 
+func (c *Cluster) fixedAddr() bool {
+	return c.opts.Addr != "" && !strings.HasSuffix(c.opts.Addr, ":0")
+}
+
 func (c *Cluster) haproxyCommand() *exec.Cmd {
 	// Only a reload writes this file. One from an earlier run would send people to
 	// addresses of then.
 	_ = os.Remove(c.stateFile())
 
-	cmd := exec.Command("haproxy", "-W", "-db", "-f", c.config, "-S", c.masterSocket())
+	cmd := exec.Command(c.haproxy, "-W", "-db", "-f", c.config, "-S", c.masterSocket())
 	cmd.Env = append(os.Environ(), "BIND="+c.HAProxy.Addr, "RUNTIME_SOCKET="+c.RuntimeSocket(), "STATE_FILE="+c.stateFile())
 	used := make(map[int]string)
 	for _, i := range c.Instances() {

@@ -1,0 +1,109 @@
+# `make` lists what there is. CI runs `make test`, nothing else.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+N    ?= 3
+ADDR ?= 127.0.0.1:8000
+
+# The tools that are no part of the program, each at one version.
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
+# A database of vulnerabilities beside the repository, for where the public one cannot be reached.
+VULNDB      := $(lastword $(sort $(wildcard ../shared/vulndb/*.tar.xz)))
+
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: ## Redis, N=3 instances and HAProxy on http://127.0.0.1:8000, until Ctrl-C (make up N=5 ADDR=127.0.0.1:8001)
+	@.ci/need redis-server:redis-server haproxy:haproxy
+	@go build -o bin/up ./cmd/up
+	@exec bin/up -n $(N) -addr $(ADDR)
+
+.PHONY: run
+run: ## one instance with Redis inside it, on http://127.0.0.1:8080; needs only Go
+	@go build -o bin/chatd ./cmd/chatd
+	@exec bin/chatd
+
+.PHONY: build
+build: ## bin/chatd
+	go build -trimpath -o bin/chatd ./cmd/chatd
+
+.PHONY: check
+check: gofmt vet staticcheck js ## what is quick: format, vet, staticcheck, types, tests without other processes
+	go test ./...
+
+.PHONY: test
+test: tools gofmt vet staticcheck js unit integration browser govulncheck ## everything; installs what it needs
+	@echo "all is well"
+
+.PHONY: tools
+tools:
+	@.ci/need redis-server:redis-server haproxy:haproxy chromium:chromium node:nodejs npm:npm xz:xz-utils
+
+.PHONY: gofmt
+gofmt:
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted:"; echo "$$files"; exit 1; }
+
+.PHONY: vet
+vet:
+	go vet -tags integration ./...
+
+.PHONY: staticcheck
+staticcheck:
+	$(STATICCHECK) -tags integration ./...
+
+.PHONY: unit
+unit: ## all tests without other processes, under the race detector
+	go test -race -shuffle=on ./...
+
+.PHONY: integration
+integration: ## tests with real Redis, HAProxy and instances
+	go test -tags integration -shuffle=on -count=1 -timeout 10m ./internal/cluster ./test/integration
+
+.PHONY: js
+js: node_modules ## the page's modules: tests and types
+	npm run --silent test
+	npm run --silent types
+
+.PHONY: browser
+browser: node_modules ## tests in Chromium, against real processes
+	npm run --silent browser
+
+.PHONY: screenshots
+screenshots: node_modules ## the README's pictures
+	npm run --silent screenshots
+
+node_modules: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch node_modules
+
+.PHONY: govulncheck
+govulncheck: ## known vulnerabilities in what the program uses
+ifneq ($(VULNDB),)
+	@echo "govulncheck with $(notdir $(VULNDB))"
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; tar -xJf $(VULNDB) -C "$$dir"; \
+	db=$$(dirname "$$(find "$$dir" -path '*/index/db.json' | head -n 1)"); \
+	$(GOVULNCHECK) -db "file://$${db%/index}" ./...
+else
+	@if timeout 5 bash -c 'exec 3<>/dev/tcp/vuln.go.dev/443' 2>/dev/null; then $(GOVULNCHECK) ./...; \
+	else echo "govulncheck left out: neither ../shared/vulndb nor the public database can be reached"; fi
+endif
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME=20s
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built and tested, and run/ with its messages
+	rm -rf bin run node_modules test-results
