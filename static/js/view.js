@@ -447,13 +447,12 @@ export class View {
     }
   }
 
-  /** The first line in sight, and where it stands. */
+  /** The first line in sight, and where it ends: where it begins changes when it is no more the first of its group. */
   #anchor() {
     const { scrollTop } = this.#log;
     for (const [key, { element }] of this.#shown.get(this.#lines) ?? []) {
-      if (element.offsetTop + element.offsetHeight > scrollTop && !key.startsWith('day ')) {
-        return { key, offset: element.offsetTop - scrollTop };
-      }
+      const offset = element.offsetTop + element.offsetHeight - scrollTop;
+      if (offset > 0 && !key.startsWith('day ')) return { key, offset };
     }
     return null;
   }
@@ -461,7 +460,7 @@ export class View {
   /** @param {{key: string, offset: number}} anchor */
   #restore({ key, offset }) {
     const shown = this.#shown.get(this.#lines)?.get(key);
-    if (shown) this.#log.scrollTop = shown.element.offsetTop - offset;
+    if (shown) this.#log.scrollTop = shown.element.offsetTop + shown.element.offsetHeight - offset;
   }
 
   #toEnd() {

@@ -1,0 +1,184 @@
+// Two people talk while things break under them. What each of them said is there for both, once and in order, and
+// nobody is logged out.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { SOON_MS, Tab, assertContent, fresh, launch, person } from './kit.js';
+import { startSystem } from './system.js';
+
+/** @type {Awaited<ReturnType<typeof startSystem>>} */
+let system;
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  system = await startSystem({ CHATD_DRAIN: '5s' });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await system?.stop();
+});
+
+/** Two people in a room of their own, on two instances. */
+async function pair() {
+  const alice = await person(browser, system.url, fresh('alice'));
+  let bob;
+  do {
+    await bob?.page.context().close();
+    bob = await person(browser, system.url, fresh('bob'));
+  } while ((await bob.instance()) === (await alice.instance()));
+  const room = fresh('room');
+  await alice.goto(room);
+  await bob.goto(room);
+  return { alice, bob, room };
+}
+
+/** Waits until something holds. */
+async function until(what, holds) {
+  const deadline = Date.now() + 2 * SOON_MS;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Runs work while both people talk without a pause, then a little more. Each then has all that was said. */
+async function whileTalking({ alice, bob }, work) {
+  const said = { alice: [], bob: [] };
+  let over = false;
+  const talk = async (tab, mine) => {
+    let more = 5;
+    while (!over || more-- > 0) {
+      const text = `${mine === said.alice ? 'alice' : 'bob'} ${mine.length}`;
+      mine.push(text);
+      await tab.say(text);
+    }
+  };
+  const talking = Promise.all([talk(alice, said.alice), talk(bob, said.bob)]);
+  await bob.sees('alice 3');
+  await alice.sees('bob 3');
+  await work().finally(() => (over = true));
+  await talking;
+  const total = said.alice.length + said.bob.length;
+  const seen = [];
+  for (const tab of [alice, bob]) {
+    await until(`all ${total} lines`, async () => (await tab.lines()).length >= total);
+    assert.equal(await tab.page.locator('.pending').count(), 0);
+    const lines = await tab.lines();
+    assert.deepEqual(lines.filter((line) => line.startsWith('alice')), said.alice);
+    assert.deepEqual(lines.filter((line) => line.startsWith('bob')), said.bob);
+    assert.equal(lines.length, total);
+    seen.push(lines);
+  }
+  assert.deepEqual(seen[0], seen[1], 'both see one order');
+}
+
+/** Takes a person's network away; resolves when their page knows. */
+async function offline(tab) {
+  await tab.page.context().setOffline(true);
+  await tab.page.waitForSelector('body[data-state=waiting], body[data-state=connecting]');
+}
+
+/** Notes each state of a tab's connection, and each word about it, from now on. Returns how to read them. */
+async function watch(tab) {
+  await tab.page.evaluate(() => {
+    const noted = (window.noted = []);
+    new MutationObserver(() => {
+      noted.push(document.body.dataset.state, document.querySelector('#pill').textContent);
+    }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ['data-state'] });
+  });
+  return () => tab.page.evaluate(() => [...new Set(window.noted)].filter((each) => each !== ''));
+}
+
+for (const instance of ['chatd-1', 'chatd-2', 'chatd-3']) {
+  test(`kill -9 of ${instance} while two people talk, and it comes back`, async () => {
+    const people = await pair();
+    await whileTalking(people, async () => {
+      const { pid } = system.instance(instance);
+      system.signal(instance, 'SIGKILL');
+      await until('another process', () => ![0, pid].includes(system.instance(instance).pid));
+      await people.alice.live();
+      await people.bob.live();
+    });
+    assertContent([people.alice, people.bob], { unreachable: true });
+  });
+}
+
+test('a planned restart of the instance under one of them is not noticed', async () => {
+  const people = await pair();
+  const { alice } = people;
+  const left = await alice.instance();
+  const noted = await watch(alice);
+  await whileTalking(people, async () => {
+    system.signal(left, 'SIGTERM');
+    await alice.page.waitForFunction((former) => document.querySelector('#instance').textContent !== `on ${former}`, left);
+    await alice.live();
+  });
+  assert.deepEqual((await noted()).sort(), ['live', 'moving']);
+  assertContent([alice, people.bob]);
+  await until('it is back', () => system.instance(left).pid > 0);
+});
+
+test('an instance that hangs is left', async () => {
+  const people = await pair();
+  const hung = await people.alice.instance();
+  const { pid } = system.instance(hung);
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await people.alice.say('is anybody there?');
+    await people.bob.sees('is anybody there?');
+    await people.alice.sees('is anybody there?');
+    assert.notEqual(await people.alice.instance(), hung);
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  assert.deepEqual(await people.bob.lines(), ['is anybody there?']);
+  assertContent([people.alice, people.bob], { unreachable: true });
+});
+
+test('what is typed without a network waits, says so, and is sent once when it is back', async () => {
+  const { alice, bob } = await pair();
+  await offline(alice);
+  for (const text of ['one', 'two', 'three']) await alice.say(text);
+  await alice.page.getByText('3 messages wait for the connection').waitFor();
+  await alice.page.locator('#pill').getByText('offline').waitFor();
+  assert.equal(await alice.page.locator('.pending').count(), 3);
+  await bob.say('meanwhile');
+  await alice.page.context().setOffline(false);
+  await bob.sees('three');
+  await alice.sees('three');
+  for (const tab of [alice, bob]) assert.deepEqual(await tab.lines(), ['meanwhile', 'one', 'two', 'three']);
+  await alice.page.waitForFunction(() => document.querySelector('#note').textContent === '');
+  assertContent([alice, bob], { unreachable: true });
+});
+
+test('what waits outlives its tab, and a login as somebody else', async () => {
+  const { alice, bob, room } = await pair();
+  const context = alice.page.context();
+  await offline(alice);
+  for (const text of ['one', 'two']) await alice.say(text);
+  await alice.page.close();
+  await context.setOffline(false);
+
+  const cookies = await context.cookies();
+  await context.clearCookies();
+  const mallory = new Tab(await context.newPage(), system.url);
+  await mallory.enter(fresh('mallory'));
+  await mallory.goto(room);
+  await mallory.say('only mine');
+  await bob.sees('only mine');
+  await mallory.page.close();
+  assert.deepEqual(await bob.lines(), ['only mine']);
+
+  await context.clearCookies();
+  await context.addCookies(cookies);
+  const again = new Tab(await context.newPage(), system.url);
+  await again.enter('nobody asks');
+  await again.titled(room);
+  await bob.sees('two');
+  await again.sees('two');
+  assert.deepEqual(await bob.lines(), ['only mine', 'one', 'two']);
+  assertContent([bob, again, mallory]);
+});

@@ -1,0 +1,251 @@
+// What a person does on the page, on a whole system where nothing fails.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Tab, assertContent, fresh, launch, person } from './kit.js';
+import { startSystem } from './system.js';
+
+/** @type {Awaited<ReturnType<typeof startSystem>>} */
+let system;
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  system = await startSystem();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await system?.stop();
+});
+
+test('without a login every way leads to the login page, and logging in leads back', async () => {
+  const context = await browser.newContext();
+  const tab = new Tab(await context.newPage(), system.url);
+  await tab.page.goto(system.url);
+  assert.equal(tab.page.url(), `${system.url}/login`);
+  const name = fresh('alice');
+  await tab.enter(name);
+  await tab.titled('general');
+  assert.equal(await tab.page.textContent('.me-name'), name);
+  const cookie = (await context.cookies()).find((each) => each.name === 'jsessionid');
+  assert.equal(cookie?.httpOnly, true);
+  assert.equal(cookie?.sameSite, 'Lax');
+  assertContent([tab]);
+});
+
+for (const wrong of ['not a name', 'semi;colon', '@bob', 'ali\u202ece', 'аlice']) {
+  test(`the name ${JSON.stringify(wrong)} is refused with a reason, and stands there to be corrected`, async () => {
+    const tab = new Tab(await (await browser.newContext()).newPage(), system.url);
+    await tab.page.goto(`${system.url}/login`);
+    await tab.page.fill('#username', wrong);
+    await tab.page.click('.card button');
+    await tab.page.waitForSelector('#error');
+    assert.notEqual((await tab.page.textContent('#error')).trim(), '');
+    assert.equal(await tab.page.inputValue('#username'), wrong);
+    assert.match(tab.complaints.join(), /^Failed to load resource: .* 401 \(Unauthorized\)$/);
+    await tab.enter(fresh('right'));
+  });
+}
+
+test('two people talk, in order, and see who is here', async () => {
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((name) => person(browser, system.url, fresh(name))));
+  const room = fresh('room');
+  await alice.goto(room);
+  await bob.goto(`#${room}`);
+  const said = [];
+  for (let i = 0; i < 5; i++) {
+    await alice.say(`alice ${i}`);
+    await bob.sees(`alice ${i}`);
+    await bob.say(`bob ${i}`);
+    await alice.sees(`bob ${i}`);
+    said.push(`alice ${i}`, `bob ${i}`);
+  }
+  for (let i = 0; i < 20; i++) await alice.say(`burst ${i}`), said.push(`burst ${i}`);
+  for (const each of [alice, bob]) {
+    await each.sees('burst 19');
+    assert.deepEqual(await each.lines(), said);
+    await each.page.waitForFunction(() => document.querySelectorAll('#here > li').length === 2);
+  }
+  assertContent([alice, bob]);
+});
+
+test('text is text: markup, directions, line breaks and links', async () => {
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((name) => person(browser, system.url, fresh(name))));
+  const room = fresh('room');
+  await alice.goto(room);
+  await bob.goto(room);
+  await alice.page.fill('#text', '<img src=x onerror=alert(1)>');
+  await alice.page.press('#text', 'Shift+Enter');
+  await alice.page.keyboard.type('שלום https://example.org/a?b=c.');
+  await alice.page.press('#text', 'Enter');
+  const text = bob.page.locator('.line .text').first();
+  await text.waitFor();
+  assert.equal(await text.textContent(), '<img src=x onerror=alert(1)>\nשלום https://example.org/a?b=c.');
+  assert.equal(await text.locator('img').count(), 0);
+  assert.equal(await text.locator('a').getAttribute('href'), 'https://example.org/a?b=c');
+  assertContent([alice, bob]);
+});
+
+test('a direct conversation: unread for the one, then read, and kept for who was away', async () => {
+  const name = fresh('bob');
+  const [alice, bob] = await Promise.all([person(browser, system.url, fresh('alice')), person(browser, system.url, name)]);
+  await alice.goto(`@${name}`);
+  await alice.say('psst');
+  const entry = bob.page.locator('#directs .entry');
+  await entry.locator('.badge').waitFor();
+  assert.match(await bob.page.title(), /^\(1\)/);
+  await entry.click();
+  await bob.sees('psst');
+  await entry.locator('.badge').waitFor({ state: 'detached' });
+
+  const absent = fresh('cathy');
+  await alice.goto(`@${absent}`);
+  await alice.say('when you are back');
+  await alice.sees('when you are back');
+  const cathy = await person(browser, system.url, absent);
+  await cathy.page.click('#directs .entry');
+  await cathy.sees('when you are back');
+  assertContent([alice, bob, cathy]);
+});
+
+test('universe shows all public rooms, each line with its room, new rooms too', async () => {
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((name) => person(browser, system.url, fresh(name))));
+  await bob.page.click('#universe .entry');
+  await bob.titled('Universe');
+  assert.equal(await bob.page.isVisible('#composer'), false);
+  const rooms = [fresh('room'), fresh('room')];
+  for (const room of rooms) {
+    await alice.goto(room);
+    await alice.say(`in ${room}`);
+    await bob.sees(`in ${room}`);
+  }
+  await bob.page.locator('.room').getByText(rooms[1]).click();
+  await bob.titled(rooms[1]);
+  await bob.say('here too');
+  await alice.sees('here too');
+  assertContent([alice, bob]);
+});
+
+test('rooms: a wrong name says why, leaving leaves, going back goes back', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  await alice.page.fill('#join-name', 'not a room!');
+  await alice.page.press('#join-name', 'Enter');
+  await alice.page.waitForSelector('#join-error:visible');
+  const room = fresh('room');
+  await alice.goto(room);
+  await alice.page.goBack();
+  await alice.titled('general');
+  await alice.page.goForward();
+  await alice.titled(room);
+  await alice.page.click('#leave');
+  await alice.titled('general');
+  await alice.page.locator('#others .entry').getByText(room).waitFor();
+  assertContent([alice]);
+});
+
+test('a reload keeps login, conversation, place and draft', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  const room = fresh('room');
+  await alice.goto(room);
+  await alice.say('said before');
+  await alice.sees('said before');
+  await alice.page.fill('#text', 'half a thou');
+  await alice.page.reload();
+  await alice.live();
+  await alice.titled(room);
+  await alice.sees('said before');
+  assert.equal(await alice.page.inputValue('#text'), 'half a thou');
+  assertContent([alice]);
+});
+
+test('older messages load on the way up, without a jump', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  const room = fresh('room');
+  await alice.goto(room);
+  for (let i = 0; i < 130; i++) await alice.say(`message ${i}`);
+  await alice.sees('message 129');
+  await alice.page.reload();
+  await alice.titled(room);
+  await alice.sees('message 129');
+  assert.equal(await alice.line('message 0').count(), 0, 'the beginning is not in the window');
+  const before = await alice.page.evaluate(() => {
+    const log = document.querySelector('#log');
+    const line = document.querySelector('.line .text');
+    log.scrollTop = 100;
+    return { text: line.textContent, top: line.getBoundingClientRect().top };
+  });
+  await alice.sees('message 0');
+  const top = await alice.line(before.text).evaluate((line) => line.getBoundingClientRect().top);
+  assert.equal(Math.abs(top - before.top) <= 1, true, `${before.text} went from ${before.top} to ${top}`);
+  assert.deepEqual(await alice.lines(), Array.from({ length: 130 }, (_, i) => `message ${i}`));
+  assertContent([alice]);
+});
+
+test('a text that is too long is not taken, and says by how much', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  await alice.titled('general');
+  await alice.page.fill('#text', '🙂'.repeat(4003));
+  assert.equal(await alice.page.textContent('#note'), '3 too many');
+  await alice.page.press('#text', 'Enter');
+  assert.equal((await alice.page.inputValue('#text')).length, 8006);
+  await alice.page.fill('#text', '🙂'.repeat(4000));
+  await alice.page.press('#text', 'Enter');
+  await alice.sees('🙂'.repeat(4000));
+  assertContent([alice]);
+});
+
+test('two tabs of one person: what is written in either is sent once, and seen in both', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  const room = fresh('room');
+  await alice.goto(room);
+  const other = new Tab(await alice.page.context().newPage(), system.url);
+  await other.enter('nobody asks');
+  await other.goto(room);
+  const said = [];
+  for (let i = 0; i < 6; i++) {
+    const text = `line ${i}`;
+    await (i % 2 ? alice : other).say(text);
+    said.push(text);
+  }
+  for (const tab of [alice, other]) {
+    await tab.sees('line 5');
+    assert.deepEqual(await tab.lines(), said);
+  }
+  assertContent([alice, other]);
+});
+
+test('a logout in one tab logs out the other, at once', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  const other = new Tab(await alice.page.context().newPage(), system.url);
+  await other.enter('nobody asks');
+  await other.page.getByText('Log out').click();
+  await alice.page.waitForURL('**/login');
+  await other.page.waitForURL('**/login');
+  await alice.page.goto(system.url);
+  assert.equal(alice.page.url(), `${system.url}/login`);
+  assertContent([alice, other]);
+});
+
+for (const [width, height] of [[320, 600], [360, 740]]) {
+  test(`a phone, ${width} wide: the list is a drawer, and nothing is wider than the page`, async () => {
+    const options = { viewport: { width, height }, hasTouch: true, isMobile: true };
+    const alice = await person(browser, system.url, fresh('a-person-with-a-long-name'), options);
+    const fits = () => alice.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+    assert.equal(await alice.page.isVisible('#side'), false);
+    await alice.page.tap('#menu');
+    await alice.page.waitForSelector('#side', { state: 'visible' });
+    await alice.goto(fresh('a-room-with-a-long-name'));
+    await alice.page.waitForSelector('#side', { state: 'hidden' });
+    await alice.say('x'.repeat(500));
+    await alice.sees('x'.repeat(500));
+    assert.equal(await fits(), true);
+    await alice.page.tap('#people-toggle');
+    await alice.page.waitForSelector('#people', { state: 'visible' });
+    await alice.page.keyboard.press('Escape');
+    await alice.page.waitForSelector('#people', { state: 'hidden' });
+    assert.equal(await fits(), true);
+    assertContent([alice]);
+  });
+}
