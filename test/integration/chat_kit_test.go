@@ -13,6 +13,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -350,10 +351,14 @@ type chatter struct {
 	gaps    int
 	closed  int // sockets lost, in any way but a move
 	moved   int
-	resumed int // events that came through a replay
-	on      string
-	out     *client.LoggedOut
-	ended   error // of Run
+	// repeated counts messages that were kept before their confirmation was lost.
+	repeated int
+	last     time.Time     // when something was confirmed
+	pause    time.Duration // the longest between two confirmations
+	resumed  int           // events that came through a replay
+	on       string
+	out      *client.LoggedOut
+	ended    error // of Run
 }
 
 type said struct{ key, room, text string }
@@ -444,6 +449,13 @@ func (p *chatter) Observe(f client.Fact) {
 			p.gaps++
 		case client.Confirmed:
 			p.kept[f.Key] = f
+			if !p.last.IsZero() {
+				p.pause = max(p.pause, time.Since(p.last))
+			}
+			p.last = time.Now()
+			if f.Duplicate {
+				p.repeated++
+			}
 		case client.Refused:
 			p.refused[f.Key] = f
 		case client.Closed:
@@ -607,6 +619,24 @@ func eventIDs(events []client.Event) (ids []chat.EventID) {
 		ids = append(ids, ev.ID)
 	}
 	return ids
+}
+
+// metric is the sum of a metric over all instances.
+func metric(t *testing.T, c *cluster.Cluster, name string) (sum float64) {
+	t.Helper()
+	for _, i := range c.Instances() {
+		a := visitor(t, "http://"+i.Admin).get(t, "/metrics")
+		for line := range strings.Lines(a.body) {
+			if value, ok := strings.CutPrefix(line, name+" "); ok {
+				n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum += n
+			}
+		}
+	}
+	return sum
 }
 
 // rdb is a client of the cluster's Redis.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"chatd/internal/chat"
 	"chatd/internal/client"
 	"chatd/internal/cluster"
@@ -23,6 +25,7 @@ var roomTests = []part{
 	{"DirectMessages", testDirect},
 	{"HistoryPagesBackToTheStart", testHistory},
 	{"ReadMarks", testRead},
+	{"AForkIsShownHonestly", testFork},
 }
 
 func testWindow(t *testing.T, c *cluster.Cluster) {
@@ -458,5 +461,52 @@ func testRead(t *testing.T, c *cluster.Cluster) {
 	alice.refused("bad_request", "read", fields{"room": room, "event": "never"})
 	if chat.EventID(second.(string)).Seq() != 2 {
 		t.Fatalf("second event is %v", second)
+	}
+}
+
+// Redis comes back from an older copy: two confirmed messages are not in it, and
+// the next ones take their places. Nobody may take the new for the old.
+func testFork(t *testing.T, c *cluster.Cluster) {
+	const room, feed = "fk-room", "chatd:{fk-room}:feed"
+	alice := enter(t, c.Instances()[0].URL(), "fk-alice", client.Options{}, room)
+	bob := enter(t, c.Instances()[1].URL(), "fk-bob", client.Options{}, room)
+	for n := range 5 {
+		alice.say(room, fmt.Sprint("text ", n))
+	}
+	for _, p := range []*chatter{alice, bob} {
+		p.sawAll(room, "text 0", "text 1", "text 2", "text 3", "text 4")
+	}
+	r, ctx := rdb(t, c), within(t, 20e9)
+	entries, err := r.XRange(ctx, feed, "-", "+").Result()
+	if err != nil || len(entries) != 5 {
+		t.Fatalf("the feed is %v (%v)", entries, err)
+	}
+	keys, err := r.Keys(ctx, "chatd:{fk-room}:*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := r.TxPipeline()
+	restore.Del(ctx, keys...)
+	for _, e := range entries[:3] {
+		restore.XAdd(ctx, &redis.XAddArgs{Stream: feed, ID: e.ID, Values: e.Values})
+	}
+	if _, err := restore.Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	alice.say(room, "another 3")
+	bob.say(room, "another 4")
+	for _, p := range []*chatter{alice, bob} {
+		p.await("sees the feed that there is", func() bool {
+			view := p.views[room]
+			return len(view) == 5 && strings.HasPrefix(view[3].Text, "another") && strings.HasPrefix(view[4].Text, "another") && view[3].Seq == 4 && view[2].Text == "text 2"
+		})
+		p.await("was told", func() bool { return p.gaps == 1 && p.jumps == 1 && p.closed == 0 })
+	}
+	late := guest(t, c.Instances()[2].URL(), "fk-cathy").connect(t)
+	if a := late.ok("join", fields{"room": room, "after": entries[4].ID}); a["resumed"] != false || len(a["events"].([]any)) != 5 {
+		t.Fatalf("after an event of the other fork: %v", a)
+	}
+	if a := late.ok("join", fields{"room": room, "after": entries[2].ID}); a["resumed"] != true || len(a["events"].([]any)) != 2 {
+		t.Fatalf("after an event that both forks have: %v", a)
 	}
 }
