@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // A store is the Redis that this instance uses: one elsewhere, or one inside the
@@ -47,6 +48,9 @@ func openRedis(url string) (*store, error) {
 	opts.WriteTimeout = 4 * time.Second
 	opts.PoolSize = 64
 	opts.MinIdleConns = 4
+	// Only a managed Redis announces maintenance; asking others is an error each time.
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	opts.DisableIdentity = true
 	client := redis.NewClient(opts)
 	client.AddHook(latency{})
 	s.client = client

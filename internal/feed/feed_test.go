@@ -3,66 +3,20 @@ package feed_test
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"chatd/internal/chat"
+	"chatd/internal/chattest"
 	"chatd/internal/feed"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// contract runs a test on the embedded Redis and, where redis-server is
-// installed, on the real one: the embedded Redis is to be a Redis too.
-func contract(t *testing.T, test func(t *testing.T, rdb *redis.Client)) {
-	t.Run("embedded", func(t *testing.T) {
-		test(t, client(t, &redis.Options{Addr: miniredis.RunT(t).Addr()}))
-	})
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Log("redis-server is not installed: its half is left to make test, which installs it")
-		return
-	}
-	t.Run("redis-server", func(t *testing.T) {
-		socket := filepath.Join(tempDir(t), "redis.sock")
-		cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		rdb := client(t, &redis.Options{Network: "unix", Addr: socket})
-		deadline := time.Now().Add(10 * time.Second)
-		for rdb.Ping(t.Context()).Err() != nil && time.Now().Before(deadline) {
-			time.Sleep(5 * time.Millisecond)
-		}
-		test(t, rdb)
-	})
-}
-
-// tempDir is short enough for a socket's path (108 bytes).
-func tempDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "feed")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-func client(t *testing.T, opts *redis.Options) *redis.Client {
-	opts.MaxRetries = -1
-	rdb := redis.NewClient(opts)
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
-}
 
 func say(t *testing.T, f *feed.Feed, from, key, text string) feed.Receipt {
 	t.Helper()
@@ -81,7 +35,7 @@ func ids(events []chat.Event) (s string) {
 }
 
 func TestEventsFollowOneAnother(t *testing.T) {
-	contract(t, func(t *testing.T, rdb *redis.Client) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		f := feed.New(rdb, 1000)
 		var all []feed.Receipt
 		for i := range 5 {
@@ -132,7 +86,7 @@ func must(events []chat.Event, err error) []chat.Event {
 }
 
 func TestOneKeyMakesOneEvent(t *testing.T) {
-	contract(t, func(t *testing.T, rdb *redis.Client) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		f := feed.New(rdb, 1000)
 		var wg sync.WaitGroup
 		receipts := make([]feed.Receipt, 20)
@@ -178,7 +132,7 @@ func wantCode(t *testing.T, err error, code string) {
 }
 
 func TestRetractedTextLeavesRedis(t *testing.T) {
-	contract(t, func(t *testing.T, rdb *redis.Client) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		f := feed.New(rdb, 1000)
 		ctx := t.Context()
 		change := func(from, kind, key string, target chat.EventID, text string) (feed.Receipt, error) {
@@ -257,7 +211,7 @@ func dumpAll(t *testing.T, rdb *redis.Client) (s string) {
 
 // A position that Redis does not hold is never continued from.
 func TestLostPositionsAreNotContinued(t *testing.T) {
-	contract(t, func(t *testing.T, rdb *redis.Client) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		f := feed.New(rdb, 100)
 		ctx := t.Context()
 		first := say(t, f, "alice", "0", "hello")
@@ -292,7 +246,7 @@ func TestLostPositionsAreNotContinued(t *testing.T) {
 
 // After a loss of data the feed goes on, and old positions do not fit it.
 func TestFeedOutlivesItsData(t *testing.T) {
-	contract(t, func(t *testing.T, rdb *redis.Client) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		f := feed.New(rdb, 1000)
 		ctx := t.Context()
 		old := say(t, f, "alice", "1", "hello")
@@ -315,8 +269,8 @@ func TestFeedOutlivesItsData(t *testing.T) {
 }
 
 func TestAppendWithoutRedisIsUnavailable(t *testing.T) {
-	m := miniredis.RunT(t)
-	f := feed.New(client(t, &redis.Options{Addr: m.Addr()}), 100)
+	rdb, m := chattest.Embedded(t)
+	f := feed.New(rdb, 100)
 	m.SetError("LOADING Redis is loading the dataset in memory")
 	_, err := f.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: "general", From: "alice", Key: "k", Text: "x"})
 	if !errors.Is(err, chat.ErrUnavailable) {

@@ -1,0 +1,72 @@
+// Package chattest helps the tests of the other packages: an embedded Redis, a
+// real one where it is installed, and waiting for what is to come.
+package chattest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// Embedded starts an embedded Redis for the test, and a client that does not
+// repeat commands.
+func Embedded(t testing.TB) (*redis.Client, *miniredis.Miniredis) {
+	t.Helper()
+	m := miniredis.RunT(t)
+	return client(t, &redis.Options{Addr: m.Addr()}), m
+}
+
+// EachRedis runs a test on the embedded Redis and, where redis-server is
+// installed, on the real one: the embedded Redis is to be a Redis too.
+func EachRedis(t *testing.T, test func(t *testing.T, rdb *redis.Client)) {
+	t.Run("embedded", func(t *testing.T) {
+		rdb, _ := Embedded(t)
+		test(t, rdb)
+	})
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Log("redis-server is not installed: its half is left to make test, which installs it")
+		return
+	}
+	t.Run("redis-server", func(t *testing.T) {
+		dir, err := os.MkdirTemp("", "redis") // t.TempDir may be too long for a socket's path
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket := filepath.Join(dir, "s")
+		cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait(); os.RemoveAll(dir) })
+		rdb := client(t, &redis.Options{Network: "unix", Addr: socket})
+		Eventually(t, "redis-server answers", func() bool { return rdb.Ping(t.Context()).Err() == nil })
+		test(t, rdb)
+	})
+}
+
+func client(t testing.TB, opts *redis.Options) *redis.Client {
+	opts.MaxRetries = -1
+	rdb := redis.NewClient(opts)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// Eventually fails the test unless ok becomes true within ten seconds.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited 10 s in vain: %s", what)
+		}
+	}
+}

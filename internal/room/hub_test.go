@@ -1,0 +1,398 @@
+package room_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"chatd/internal/chat"
+	"chatd/internal/chattest"
+	"chatd/internal/feed"
+	"chatd/internal/room"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// An instance is a hub on a real feed and relay, whose ears can be stopped.
+type instance struct {
+	*room.Hub
+	t    *testing.T
+	feed *feed.Feed
+	rdb  *redis.Client
+	drop atomic.Bool // durable events are not heard
+	keys atomic.Int64
+}
+
+func newInstance(t *testing.T, rdb *redis.Client, name string) *instance {
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	f := feed.New(rdb, 10_000)
+	relay := feed.NewRelay(rdb, name, log)
+	in := &instance{t: t, feed: f, rdb: rdb, Hub: room.NewHub(f, relay, 50, log)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { relay.Run(ctx, in) })
+	t.Cleanup(func() { cancel(); wg.Wait(); in.Hub.Close() })
+	return in
+}
+
+func (in *instance) Event(name chat.Room, ev chat.Event) {
+	if !in.drop.Load() {
+		in.Hub.Event(name, ev)
+	}
+}
+func (in *instance) Control([]byte) {}
+func (in *instance) Regained()      {}
+
+func (in *instance) say(name chat.Room, text string) chat.EventID {
+	in.t.Helper()
+	r, err := in.feed.Append(context.Background(), feed.Draft{
+		Kind: chat.Message, Room: name, From: "alice", Key: fmt.Sprintf("%p-%d", in, in.keys.Add(1)), Text: text,
+	})
+	if err != nil {
+		in.t.Error(err)
+	}
+	return r.Event
+}
+
+// A listener reads one room as a client does.
+type listener struct {
+	t  *testing.T
+	in *instance
+	rd *room.Reader
+
+	mu     sync.Mutex
+	seen   []wire // of the feed's events, in the order shown
+	resets int
+	joins  []wire
+}
+
+type wire struct {
+	Type    string
+	Room    string
+	Event   chat.EventID
+	Prev    chat.EventID
+	Text    string
+	Resumed bool
+	Events  []wire
+	Head    chat.EventID
+}
+
+func (in *instance) listen(user string) *listener {
+	l := &listener{t: in.t, in: in, rd: room.NewReader(user)}
+	in.Add(l.rd)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var batch [][]byte
+		for {
+			var err error
+			if batch, err = l.rd.Next(context.Background(), batch); err != nil {
+				return
+			}
+			for _, data := range batch {
+				l.take(data)
+			}
+		}
+	}()
+	in.t.Cleanup(func() { in.Remove(l.rd); l.rd.Close(errors.New("test ends")); <-done })
+	return l
+}
+
+func (l *listener) take(data []byte) {
+	var w wire
+	if err := json.Unmarshal(data, &w); err != nil {
+		l.t.Errorf("not JSON: %s", data)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch w.Type {
+	case "ok":
+		l.joins = append(l.joins, w)
+		l.seen = append(l.seen, w.Events...)
+	case "reset":
+		l.resets++
+	default:
+		l.seen = append(l.seen, w)
+	}
+}
+
+func (l *listener) join(name chat.Room, after chat.EventID) {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := l.in.Join(ctx, l.rd, name, after, func(r room.Replay) []byte {
+		return chat.Encode(chat.Joined{Answer: chat.OK(1), Room: name, Resumed: r.Resumed, Head: r.Head, Events: chat.Raw(r.Events)})
+	})
+	if err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l *listener) events() []wire {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]wire(nil), l.seen...)
+}
+
+func (l *listener) texts() string {
+	var s []string
+	for _, w := range l.events() {
+		s = append(s, w.Text)
+	}
+	return strings.Join(s, " ")
+}
+
+func (l *listener) want(texts string) {
+	l.t.Helper()
+	chattest.Eventually(l.t, fmt.Sprintf("%s sees %q", l.rd.User, texts), func() bool { return l.texts() == texts })
+}
+
+// unbroken fails the test unless what was shown is one chain ending with last.
+func (l *listener) unbroken(last chat.EventID) {
+	l.t.Helper()
+	chattest.Eventually(l.t, "the newest event arrives", func() bool {
+		seen := l.events()
+		return len(seen) > 0 && seen[len(seen)-1].Event == last
+	})
+	seen := l.events()
+	for i := 1; i < len(seen); i++ {
+		if seen[i].Prev != seen[i-1].Event {
+			l.t.Fatalf("%s was shown %s after %s", l.rd.User, seen[i].Event, seen[i-1].Event)
+		}
+	}
+}
+
+func TestJoinBringsTheNewestAndThenAllElse(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		one, two := newInstance(t, rdb, "one"), newInstance(t, rdb, "two")
+		for i := range 60 {
+			one.say("general", fmt.Sprint(i))
+		}
+		alice, bob := one.listen("alice"), two.listen("bob")
+		alice.join("general", "")
+		bob.join("general", "")
+		last := two.say("general", "across")
+		alice.unbroken(last)
+		bob.unbroken(last)
+		if n := len(alice.events()); n != 51 {
+			t.Fatalf("alice was shown %d events, want the newest 50 and one", n)
+		}
+		alice.join("empty", "")
+		one.say("empty", "first")
+		chattest.Eventually(t, "the first event of a room", func() bool { return strings.HasSuffix(alice.texts(), "across first") })
+	})
+}
+
+// Readers come, resume and go while others talk, and all see one unbroken feed.
+func TestJoinAmidTalkLosesNothing(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		in := newInstance(t, rdb, "one")
+		start := in.say("general", "start")
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				for range 500 { // together fewer than a resume brings
+					in.say("general", "talk")
+				}
+			})
+		}
+		var all []*listener
+		for i := range 30 {
+			l := in.listen(fmt.Sprint("reader", i))
+			all = append(all, l)
+			l.join("general", start)
+			if i%3 == 0 { // it goes and comes back with another reader's queue
+				in.Remove(l.rd)
+				chattest.Eventually(t, "something was shown", func() bool { return len(l.events()) > 0 })
+				again := in.listen(l.rd.User)
+				again.join("general", start)
+				all[len(all)-1] = again
+			}
+		}
+		wg.Wait()
+		last := in.say("general", "end")
+		for _, l := range all {
+			l.unbroken(last)
+			if first := l.events()[0]; first.Prev != start {
+				t.Fatalf("%s began with %s after %s", l.rd.User, first.Event, first.Prev)
+			}
+		}
+	})
+}
+
+func TestMissedEventsAreFilledBeforeLaterOnes(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		in := newInstance(t, rdb, "one")
+		alice := in.listen("alice")
+		alice.join("general", "")
+		in.say("general", "a")
+		alice.want("a")
+		in.drop.Store(true)
+		in.say("general", "b")
+		in.say("general", "c")
+		// The relay's own word comes behind what it dropped.
+		fence := in.listen("fence")
+		fence.join("fence", "")
+		in.drop.Store(false)
+		alice.unbroken(in.say("general", "d"))
+		alice.want("a b c d")
+	})
+}
+
+// A subscription that comes back is a gap, even if nobody says anything more.
+func TestResubscriptionIsAGap(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		in := newInstance(t, rdb, "one")
+		alice := in.listen("alice")
+		alice.join("general", "")
+		in.say("general", "a")
+		alice.want("a")
+		in.drop.Store(true)
+		in.say("general", "b")
+		bob := in.listen("bob") // his joining another room proves that b was dropped
+		bob.join("other", "")
+		in.drop.Store(false)
+		if alice.texts() != "a" {
+			t.Fatalf("alice sees %q already", alice.texts())
+		}
+		in.Hub.Subscribed("general")
+		alice.want("a b")
+	})
+}
+
+func TestLostDataResetsReaders(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		in := newInstance(t, rdb, "one")
+		alice := in.listen("alice")
+		alice.join("general", "")
+		old := in.say("general", "before")
+		alice.want("before")
+		rdb.Del(t.Context(), "chatd:{general}:feed")
+		in.say("general", "after")
+		chattest.Eventually(t, "alice is told to join afresh", func() bool {
+			alice.mu.Lock()
+			defer alice.mu.Unlock()
+			return alice.resets == 1
+		})
+		alice.join("general", old)
+		in.say("general", "more")
+		alice.want("before after more")
+		if join := alice.joins[1]; join.Resumed {
+			t.Fatal("a position of the lost feed was resumed")
+		}
+	})
+}
+
+func TestSlowReaderDoesNotDelayOthers(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	slow := room.NewReader("slow")
+	in.Add(slow)
+	t.Cleanup(func() { in.Remove(slow) })
+	err := in.Join(t.Context(), slow, "general", "", func(room.Replay) []byte { return []byte(`{"type":"ok"}`) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := in.listen("alice")
+	alice.join("general", "")
+	text := strings.Repeat("x", 60_000)
+	for range 80 { // more than a queue holds
+		in.say("general", text)
+	}
+	alice.unbroken(in.say("general", "end"))
+	if n := len(alice.events()); n != 81 {
+		t.Fatalf("alice was shown %d events", n)
+	}
+	for {
+		if _, err := slow.Next(t.Context(), nil); err != nil {
+			if !errors.Is(err, room.ErrSlow) {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+}
+
+func TestEphemeraAreShedFirst(t *testing.T) {
+	rd := room.NewReader("alice")
+	big := make([]byte, 64<<10)
+	for range 33 { // a little more than half of the queue
+		rd.Push(big)
+	}
+	rd.Offer([]byte("typing"))
+	rd.Push([]byte("message"))
+	batch, err := rd.Next(t.Context(), nil)
+	if err != nil || len(batch) != 34 || string(batch[33]) != "message" {
+		t.Fatalf("%d objects, %v", len(batch), err)
+	}
+	rd.Offer([]byte("typing"))
+	if batch, _ = rd.Next(t.Context(), nil); len(batch) != 1 {
+		t.Fatal("nothing needed to be shed")
+	}
+}
+
+// Redis goes away while a room is opened: the join fails and is to be repeated,
+// and the repeat works when Redis is back.
+func TestJoinWithoutRedis(t *testing.T) {
+	rdb, m := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	alice := in.listen("alice")
+	alice.join("first", "")
+	m.SetError("LOADING")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	err := in.Join(ctx, alice.rd, "general", "", func(room.Replay) []byte { return nil })
+	if !errors.Is(err, chat.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	m.SetError("")
+	alice.join("general", "")
+	in.say("general", "hello")
+	alice.want("hello")
+}
+
+func TestUniverseShowsAllPublicRooms(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		in := newInstance(t, rdb, "one")
+		first := in.say("one", "a")
+		in.say("one", "b")
+		in.say("two", "c")
+		alice := in.listen("alice")
+		alice.join("one", "")
+		var got []room.Replay
+		err := in.JoinUniverse(t.Context(), alice.rd, []chat.Room{"one", "two"}, map[chat.Room]chat.EventID{"one": first}, func(r []room.Replay) []byte {
+			got = r
+			return []byte(`{"type":"ok"}`)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !got[0].Resumed || len(got[0].Events) != 1 || got[1].Resumed || len(got[1].Events) != 1 {
+			t.Fatalf("replays %+v", got)
+		}
+		in.say("one", "d")
+		in.say("two", "e")
+		in.say("three", "f")
+		in.Appeared([]chat.Room{"one", "two", "three"})
+		chattest.Eventually(t, "a room that was made later", func() bool { return strings.HasSuffix(alice.texts(), "f") })
+		in.say("three", "g")
+		chattest.Eventually(t, "and what is said in it", func() bool { return strings.HasSuffix(alice.texts(), "f g") })
+		if texts := alice.texts(); strings.Count(texts, "d") != 1 || strings.Count(texts, "e") != 1 {
+			t.Fatalf("alice sees %q", texts)
+		}
+		in.LeaveUniverse(alice.rd)
+		in.say("two", "h")
+		in.say("one", "i")
+		chattest.Eventually(t, "the room that she joined by name goes on", func() bool { return strings.HasSuffix(alice.texts(), "g i") })
+	})
+}
