@@ -1,0 +1,75 @@
+package chatd_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// arrows are the imports within the project, as docs/design.md draws them. A new
+// one is a decision: draw it there too.
+var arrows = map[string]string{
+	"chatd":                    "",
+	"chatd/internal/chat":      "",
+	"chatd/internal/config":    "",
+	"chatd/internal/feed":      "chat",
+	"chatd/internal/presence":  "chat",
+	"chatd/internal/directory": "chat",
+	"chatd/internal/session":   "chat",
+	"chatd/internal/room":      "chat",
+	"chatd/internal/socket":    "chat feed room session",
+	"chatd/internal/web":       "chat session socket",
+	"chatd/internal/client":    "chat",
+	"chatd/internal/cluster":   "",
+	"chatd/internal/chattest":  "",
+	"chatd/cmd/chatd":          "chatd config directory feed presence room session socket web",
+	"chatd/cmd/up":             "cluster",
+}
+
+// homes are the packages that may import a technology.
+var homes = map[string]string{
+	"github.com/labstack/echo/v4":                             "web",
+	"github.com/coder/websocket":                              "socket client",
+	"github.com/gorilla/sessions":                             "session",
+	"github.com/rbcervilla/redisstore/v9":                     "session",
+	"github.com/redis/go-redis/v9":                            "feed presence directory session chattest cmd/chatd",
+	"github.com/alicebob/miniredis/v2":                        "chattest cmd/chatd",
+	"golang.org/x/text/secure/precis":                         "chat",
+	"github.com/prometheus/client_golang/prometheus/promhttp": "cmd/chatd",
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		imports := strings.Fields(line)
+		pkg, imports := imports[0], imports[1:]
+		allowed, drawn := arrows[pkg]
+		if !drawn {
+			t.Errorf("%s is in no picture: draw it in docs/design.md and here", pkg)
+		}
+		for _, imp := range imports {
+			if home, ok := homes[imp]; ok && !has(home, short(pkg)) {
+				t.Errorf("%s imports %s, whose home is %s", pkg, imp, home)
+			}
+			if strings.HasPrefix(imp, "chatd") && !has(allowed, short(imp)) {
+				t.Errorf("%s imports %s, against the arrows", pkg, imp)
+			}
+		}
+	}
+}
+
+func short(pkg string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(pkg, "chatd/"), "internal/")
+}
+
+func has(list, name string) bool {
+	for _, n := range strings.Fields(list) {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

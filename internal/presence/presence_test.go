@@ -1,0 +1,161 @@
+package presence
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"chatd/internal/chat"
+	"chatd/internal/chattest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A watcher hears a room's news as its readers do.
+type watcher struct {
+	mu   sync.Mutex
+	news []string
+}
+
+func watch(t *testing.T, rdb *redis.Client) *watcher {
+	w := &watcher{}
+	sub := rdb.Subscribe(t.Context(), "news:general")
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for msg := range sub.Channel() {
+			w.mu.Lock()
+			w.news = append(w.news, msg.Payload)
+			w.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { sub.Close(); <-done })
+	return w
+}
+
+func (w *watcher) heard() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.news, "\n")
+}
+
+func (w *watcher) want(t *testing.T, news ...string) {
+	t.Helper()
+	for i, n := range news {
+		user, state, _ := strings.Cut(n, " ")
+		news[i] = fmt.Sprintf(`>{"type":"presence","room":"general","user":"%s","state":"%s"}`, user, state)
+	}
+	want := strings.Join(news, "\n")
+	chattest.Eventually(t, "the news is "+want, func() bool { return w.heard() == want })
+}
+
+func newPresence(t *testing.T, rdb *redis.Client) *Presence {
+	return New(rdb, func(room chat.Room) (string, string) { return "news:" + string(room), ">" }, slog.New(slog.NewTextHandler(t.Output(), nil)))
+}
+
+// age lets time pass for the leases in the room.
+func age(t *testing.T, rdb *redis.Client, by time.Duration) {
+	t.Helper()
+	for _, z := range rdb.ZRangeWithScores(t.Context(), "chatd:{general}:here", 0, -1).Val() {
+		rdb.ZAdd(t.Context(), "chatd:{general}:here", redis.Z{Score: z.Score - float64(by.Milliseconds()), Member: z.Member})
+	}
+}
+
+func enter(t *testing.T, p *Presence, user, want string) {
+	t.Helper()
+	here, err := p.Enter(t.Context(), "general", user)
+	slices.Sort(here)
+	if got := strings.Join(here, " "); err != nil || got != want {
+		t.Fatalf("%s enters and finds %q, %v; want %q", user, got, err, want)
+	}
+}
+
+func TestWhoIsHereOnAllInstances(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		one, two, w := newPresence(t, rdb), newPresence(t, rdb), watch(t, rdb)
+		enter(t, one, "alice", "alice")
+		enter(t, two, "bob", "alice bob")
+		enter(t, two, "bob", "alice bob") // a second tab is no news
+		w.want(t, "alice here", "bob here")
+		two.Leave(t.Context(), "general", "bob", false)
+		two.Leave(t.Context(), "general", "bob", true)
+		w.want(t, "alice here", "bob here", "bob gone")
+	})
+}
+
+// Somebody who hops from one instance to another is never shown as gone.
+func TestHoppingIsNoNews(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		one, two, w := newPresence(t, rdb), newPresence(t, rdb), watch(t, rdb)
+		enter(t, one, "alice", "alice")
+		enter(t, two, "bob", "alice bob")
+		one.Leave(t.Context(), "general", "alice", false)
+		age(t, rdb, grace-time.Second)
+		two.extend(t.Context())
+		enter(t, two, "alice", "alice bob")
+		age(t, rdb, 2*time.Second)
+		two.extend(t.Context())
+		w.want(t, "alice here", "bob here")
+	})
+}
+
+// Two instances hold one person: one lets go, and the other's hold lasts.
+func TestOneOfTwoHoldersLeaves(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		one, two, w := newPresence(t, rdb), newPresence(t, rdb), watch(t, rdb)
+		enter(t, one, "alice", "alice")
+		enter(t, two, "alice", "alice")
+		one.Leave(t.Context(), "general", "alice", false)
+		age(t, rdb, extendEvery) // the longest that two waits
+		two.extend(t.Context())
+		age(t, rdb, extendEvery)
+		enter(t, one, "bob", "alice bob")
+		w.want(t, "alice here", "bob here")
+	})
+}
+
+// The people of an instance that died fade with their leases, told once.
+func TestDeadInstancesLeaveNoGhosts(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		dead, one, two, w := newPresence(t, rdb), newPresence(t, rdb), newPresence(t, rdb), watch(t, rdb)
+		enter(t, dead, "ghost", "ghost")
+		enter(t, one, "alice", "alice ghost")
+		enter(t, two, "bob", "alice bob ghost")
+		age(t, rdb, lease-time.Second)
+		one.extend(t.Context())
+		two.extend(t.Context())
+		age(t, rdb, 2*time.Second)
+		one.extend(t.Context())
+		two.extend(t.Context())
+		w.want(t, "ghost here", "alice here", "bob here", "ghost gone")
+		enter(t, one, "alice", "alice bob")
+	})
+}
+
+func TestRunExtendsUntilItsContextEnds(t *testing.T) {
+	rdb, m := chattest.Embedded(t)
+	p := newPresence(t, rdb)
+	m.SetError("LOADING")
+	if _, err := p.Enter(t.Context(), "general", "alice"); err == nil {
+		t.Fatal("no error without Redis")
+	}
+	m.SetError("")
+	p.extend(t.Context()) // what could not be told is told with the next lease
+	if n := rdb.ZCard(t.Context(), "chatd:{general}:here").Val(); n != 1 {
+		t.Fatalf("%d leases", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.Run(ctx)
+}
