@@ -1,0 +1,291 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"chatd/internal/chat"
+	"chatd/internal/session"
+	"chatd/internal/socket"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// parts stand in for all that the server works with. err is what they fail with.
+type parts struct {
+	err   error
+	deaf  time.Duration
+	ended []string
+}
+
+func (p *parts) Begin(w http.ResponseWriter, r *http.Request, user string) (session.Session, string, error) {
+	return session.Session{User: user}, "former", p.err
+}
+func (p *parts) Read(r *http.Request) (session.Session, error) {
+	return session.Session{User: "alice"}, p.err
+}
+func (p *parts) Refresh(w http.ResponseWriter, r *http.Request) (session.Session, error) {
+	return session.Session{User: "alice"}, p.err
+}
+func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) { return "login", p.err }
+func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) error {
+	w.WriteHeader(http.StatusNoContent) // stands for the upgrade
+	return p.err
+}
+func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append(p.ended, login) }
+func (p *parts) History(ctx context.Context, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
+	return nil, p.err
+}
+func (p *parts) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
+	return []chat.RoomInfo{}, p.err
+}
+func (p *parts) Deaf() time.Duration { return p.deaf }
+
+func newServer(t *testing.T) (*Server, *parts) {
+	t.Helper()
+	page := func(name string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(`{{define "body"}}` + name + ` {{.Error}}{{.Message}}{{end}}`)}
+	}
+	p := &parts{}
+	s, err := New(Options{
+		Instance: "chatd-1", Guests: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Files: fstest.MapFS{
+			"templates/layout.html": {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
+			"templates/login.html":  page("login"), "templates/chat.html": page("chat"), "templates/error.html": page("error"),
+			"static/js/main.js": {Data: []byte("export {}")},
+		},
+		Sessions: p, Sockets: p, Directory: p, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, p
+}
+
+// do sends a request to chat.example; each header is "Name: value".
+func do(s *Server, method, path string, headers ...string) *httptest.ResponseRecorder {
+	body := ""
+	if method == "POST" {
+		body = "username=alice"
+	}
+	r := httptest.NewRequest(method, "http://chat.example"+path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Peer" {
+			r.RemoteAddr = value
+			continue
+		}
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func TestHandshakeWantsItsOwnOrigin(t *testing.T) {
+	s, _ := newServer(t)
+	for _, c := range []struct {
+		name    string
+		headers []string
+		want    int
+	}{
+		{"its own", []string{"Origin: http://chat.example"}, 204},
+		{"its own in capitals", []string{"Origin: http://CHAT.example"}, 204},
+		{"its own with the default port", []string{"Origin: http://chat.example:80"}, 204},
+		{"one that the operator named", []string{"Origin: https://app.example"}, 204},
+		{"behind a proxy that speaks TLS", []string{"Origin: https://chat.example", "X-Forwarded-Proto: https", "Peer: 10.1.2.3:4"}, 204},
+		{"a stranger who says so", []string{"Origin: https://chat.example", "X-Forwarded-Proto: https", "Peer: 192.0.2.1:4"}, 403},
+		{"none", nil, 403},
+		{"null", []string{"Origin: null"}, 403},
+		{"empty", []string{"Origin: "}, 403},
+		{"two", []string{"Origin: http://chat.example", "Origin: http://chat.example"}, 403},
+		{"another scheme", []string{"Origin: https://chat.example"}, 403},
+		{"another port", []string{"Origin: http://chat.example:8080"}, 403},
+		{"another host", []string{"Origin: http://evil.example"}, 403},
+		{"it as a prefix", []string{"Origin: http://chat.example.evil"}, 403},
+		{"it as a suffix", []string{"Origin: http://evilchat.example"}, 403},
+		{"it as a user", []string{"Origin: http://chat.example@evil.example"}, 403},
+		{"a path", []string{"Origin: http://chat.example/x"}, 403},
+		{"the named one by http", []string{"Origin: http://app.example"}, 403},
+	} {
+		if got := do(s, "GET", "/ws", c.headers...).Code; got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestOtherSitesChangeNothing(t *testing.T) {
+	s, p := newServer(t)
+	for _, path := range []string{"/login", "/logout", "/session/refresh"} {
+		for _, header := range []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: http://evil.example", "Origin: null"} {
+			if w := do(s, "POST", path, header); w.Code != 403 {
+				t.Errorf("POST %s with %s: %d", path, header, w.Code)
+			}
+		}
+		for _, header := range []string{"Sec-Fetch-Site: same-origin", "Origin: http://chat.example", "Origin: https://app.example", "Accept: */*"} {
+			if w := do(s, "POST", path, header); w.Code >= 400 {
+				t.Errorf("POST %s with %s: %d", path, header, w.Code)
+			}
+		}
+	}
+	if fmt.Sprint(p.ended[:2]) != "[former former]" {
+		t.Errorf("sockets of %v were ended", p.ended)
+	}
+}
+
+// Only the word that nobody is logged in sends anybody to the login page.
+func TestErrorsBecomeAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		err       error
+		page, api int
+	}{
+		{"no login", session.ErrNone, 303, 401},
+		{"Redis is away", fmt.Errorf("read: %w", chat.ErrUnavailable), 503, 503},
+		{"a fault", errors.New("secret"), 500, 500},
+		{"what is said to people", &chat.Error{Code: chat.CodeForbidden, Message: "No."}, 403, 403},
+		{"a place that is lost", chat.ErrLost, 404, 404},
+		{"full", socket.ErrFull, 503, 503},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, p := newServer(t)
+			p.err = c.err
+			page, api := do(s, "GET", "/"), do(s, "GET", "/api/rooms")
+			if page.Code != c.page || api.Code != c.api {
+				t.Errorf("page %d, api %d; want %d, %d", page.Code, api.Code, c.page, c.api)
+			}
+			if refresh := do(s, "POST", "/session/refresh"); refresh.Code != c.api {
+				t.Errorf("refresh %d", refresh.Code)
+			}
+			if (api.Header().Get("Retry-After") != "") != (c.api == 503) {
+				t.Errorf("Retry-After %q with %d", api.Header().Get("Retry-After"), api.Code)
+			}
+			var body struct {
+				Error struct{ Code, Message string }
+			}
+			if err := json.Unmarshal(api.Body.Bytes(), &body); err != nil || body.Error.Code == "" || body.Error.Message == "" {
+				t.Errorf("body %s", api.Body)
+			}
+			if strings.Contains(api.Body.String()+page.Body.String(), "secret") {
+				t.Error("a fault's text was shown")
+			}
+		})
+	}
+}
+
+// A draining instance leaves to others what others can do as well.
+func TestDrainTurnsAwayWhatIsSafeToRepeat(t *testing.T) {
+	s, _ := newServer(t)
+	if w := do(s, "GET", "/readyz"); w.Code != 200 {
+		t.Fatalf("readyz %d", w.Code)
+	}
+	s.TurnAway()
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"GET", "/", 503}, {"HEAD", "/", 503}, {"GET", "/login", 503}, {"GET", "/ws", 503}, {"GET", "/api/rooms", 503},
+		{"POST", "/session/refresh", 503}, {"GET", "/readyz", 503},
+		{"POST", "/login", 303}, {"POST", "/logout", 303}, {"GET", "/livez", 200},
+	} {
+		w := do(s, c.method, c.path, "Origin: http://chat.example")
+		if w.Code != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, w.Code, c.want)
+		}
+	}
+}
+
+func TestReadinessWaitsForRedisOnce(t *testing.T) {
+	s, p := newServer(t)
+	p.deaf = time.Hour
+	if w := do(s, "GET", "/readyz"); w.Code != 503 {
+		t.Fatalf("ready before Redis was heard: %d", w.Code)
+	}
+	p.deaf = 0
+	if w := do(s, "GET", "/readyz"); w.Code != 200 {
+		t.Fatalf("not ready: %d", w.Code)
+	}
+	p.deaf = time.Hour // a Redis that no instance hears must not empty the balancer
+	if w := do(s, "GET", "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), "Redis") {
+		t.Fatalf("readyz %d %s", w.Code, w.Body)
+	}
+}
+
+func TestLoginPageSaysWhatIsWrong(t *testing.T) {
+	s, _ := newServer(t)
+	for body, want := range map[string]string{
+		"username=alice":                 "",
+		"username=":                      "name is needed",
+		"username=a%20b":                 "not allowed",
+		"username=alice&password=secret": "no accounts",
+		"":                               "name is needed",
+	} {
+		r := httptest.NewRequest("POST", "/login", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if want == "" && (w.Code != 303 || w.Header().Get("Location") != "/") || want != "" && (w.Code != 401 || !strings.Contains(w.Body.String(), want)) {
+			t.Errorf("%q: %d %s", body, w.Code, w.Body)
+		}
+	}
+	s.Guests = false
+	if w := do(s, "POST", "/login"); w.Code != 401 || !strings.Contains(w.Body.String(), "Guests") {
+		t.Errorf("a guest where there are none: %d", w.Code)
+	}
+}
+
+func TestAFaultEndsOneRequestOnly(t *testing.T) {
+	s, _ := newServer(t)
+	s.Directory = panics{}
+	if w := do(s, "GET", "/api/rooms"); w.Code != 500 || strings.Contains(w.Body.String(), "goroutine") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := do(s, "GET", "/livez"); w.Code != 200 {
+		t.Error("the server is gone")
+	}
+}
+
+type panics struct{}
+
+func (panics) List(context.Context, string) ([]chat.RoomInfo, error) { panic("a fault") }
+
+func TestEveryAnswerIsGuarded(t *testing.T) {
+	s, _ := newServer(t)
+	for _, path := range []string{"/", "/login", "/livez", "/readyz", "/nothing", "/api/rooms", "/api/nothing", "/ws", "/static/x/js/main.js", "/static/x/nothing", "/static/x/../../go.mod", "/static/x/js"} {
+		w := do(s, "GET", path)
+		for _, h := range []string{"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy", "Cache-Control"} {
+			if w.Header().Get(h) == "" {
+				t.Errorf("%s: no %s", path, h)
+			}
+		}
+		if strings.Contains(w.Header().Get("Content-Security-Policy"), "unsafe") {
+			t.Errorf("%s: unsafe policy", path)
+		}
+	}
+	if w := do(s, "POST", "/login", "Content-Length: 99999999"); w.Code >= 500 {
+		t.Errorf("huge body: %d", w.Code)
+	}
+	page := do(s, "GET", "/").Body.String()
+	asset, _, _ := strings.Cut(page, " ")
+	if w := do(s, "GET", asset); w.Code != 200 || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") || w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" {
+		t.Errorf("GET %s: %d %v", asset, w.Code, w.Header())
+	}
+	if w := do(s, "GET", "/static/other/js/main.js"); w.Code != 200 || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("another version's file: %d %q", w.Code, w.Header().Get("Cache-Control"))
+	}
+}
