@@ -23,6 +23,7 @@ func TestChatSurvives(t *testing.T) {
 		{"RestartingEachInstance", testRestartEach},
 		{"RestartingAllInstancesAtOnce", testRestartAll},
 		{"LosingPubSub", testPubSubKilled},
+		{"LosingTheLastWord", testLastWord},
 		{"RestartingRedis", testRedisRestart},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, c) })
@@ -249,6 +250,28 @@ func testPubSubKilled(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("%d sockets lost or gaps shown: the instances' own affair reached people", n)
 	}
 	talk.end(2 * time.Second)
+}
+
+// A message that no other follows tells nobody by its prev that it was missed.
+func testLastWord(t *testing.T, c *cluster.Cluster) {
+	const room = "lw-room"
+	alice := enter(t, c.Instances()[0].URL(), "lw-alice", client.Options{}, room)
+	bob := enter(t, c.Instances()[1].URL(), "lw-bob", client.Options{}, room)
+	r := rdb(t, c)
+	refilled := metric(t, c, "chatd_events_refilled_total")
+	for n := range 20 {
+		if err := r.ClientKillByFilter(within(t, 10*time.Second), "TYPE", "pubsub").Err(); err != nil {
+			t.Fatal(err)
+		}
+		alice.say(room, fmt.Sprint("word ", n))
+		for _, p := range []*chatter{alice, bob} {
+			p.await(fmt.Sprint("sees word ", n), func() bool { return len(p.views[room]) == n+1 })
+		}
+	}
+	if metric(t, c, "chatd_events_refilled_total") == refilled {
+		t.Error("no word was missed: the kills did not bite")
+	}
+	judge(t, c.URL(), []string{room}, alice, bob)
 }
 
 func testRedisRestart(t *testing.T, c *cluster.Cluster) {
