@@ -3,9 +3,16 @@
 package integration_test
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +26,7 @@ var loginTests = []part{
 	{"RefreshGivesAFreshIDAndTheOldOneDies", testRefresh},
 	{"FiftyRefreshesAtOnceAgree", testParallelRefreshes},
 	{"LogoutEndsTheSessionEverywhere", testLogout},
+	{"LoggedOutIsOutForAPeerThatDoesNotClose", testDeafToClose},
 	{"LoggingInAgainEndsTheFormerLogin", testLoginAgain},
 	{"NoSocketWithoutALogin", testNoLogin},
 }
@@ -193,6 +201,66 @@ func testLogout(t *testing.T, c *cluster.Cluster) {
 		}
 	}
 	stays.fence() // its login is another one
+}
+
+// A peer that ignores the close frame is cut, and heard no more meanwhile.
+func testDeafToClose(t *testing.T, c *cluster.Cluster) {
+	const room = "dc-room"
+	p := guest(t, c.Instances()[0].URL(), "dc-mallory")
+	conn, err := net.Dial("tcp", p.base.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\nCookie: jsessionid=%s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chatd.v1\r\n\r\n", p.base.Host, p.origin().Get("Origin"), p.cookie()); err != nil {
+		t.Fatal(err)
+	}
+	br := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake: %v, %v", resp, err)
+	}
+	// Masked with zeros, as a client's frames must be masked.
+	say := func(text string) error {
+		frame := fmt.Sprintf(`{"type":"send","id":1,"room":"dc-room","key":%q,"text":%q}`, text, text)
+		_, err := conn.Write(append([]byte{0x81, 0x80 | byte(len(frame)), 0, 0, 0, 0}, frame...))
+		return err
+	}
+	if err := say("early"); err != nil {
+		t.Fatal(err)
+	}
+	w := guest(t, c.Instances()[1].URL(), "dc-alice").connect(t)
+	eventually(t, 10*time.Second, "what was sent before", func() bool {
+		return len(w.ok("history", fields{"room": room})["events"].([]any)) == 1
+	})
+	if status := p.ask(t, http.MethodPost, "/logout", nil, nil).status; status != http.StatusSeeOther {
+		t.Fatalf("logout is %d", status)
+	}
+	out := time.Now()
+	var heard []byte
+	for !bytes.Contains(heard, []byte{0x88}) { // until the close frame: JSON has no such byte
+		b := make([]byte, 1000)
+		n, err := br.Read(b)
+		if err != nil {
+			t.Fatalf("after %q: %v", heard, err)
+		}
+		heard = append(heard, b[:n]...)
+	}
+	if err := say("late"); err != nil {
+		t.Logf("the late frame: %v", err) // it was cut already, all the better
+	}
+	if _, err := io.Copy(io.Discard, br); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the socket is never cut")
+	}
+	// Contract: within a second. One more, for a peer that should have closed by itself.
+	if took := time.Since(out); took > 2*time.Second {
+		t.Errorf("the socket was cut %v after the logout", took.Round(time.Millisecond))
+	}
+	wantTexts(t, w.ok("history", fields{"room": room})["events"], "early")
 }
 
 func testLoginAgain(t *testing.T, c *cluster.Cluster) {
