@@ -12,11 +12,6 @@ import (
 )
 
 const (
-	// resumeEvents and resumeBytes bound what a resume brings. Who is further
-	// behind gets the newest window and pages back.
-	resumeEvents = 2000
-	resumeBytes  = queueBytes / 2
-
 	// fillsAtOnce bounds the rooms that read the feed at one time, so that a
 	// relay that comes back does not flood Redis.
 	fillsAtOnce = 16
@@ -52,7 +47,7 @@ type Hub struct {
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
-	rooms   map[chat.Room]*room
+	rooms   map[chat.Room]*entry
 	readers map[*Reader]bool
 }
 
@@ -63,7 +58,7 @@ func NewHub(feed Feed, relay Relay, window int, log *slog.Logger) *Hub {
 	return &Hub{
 		feed: feed, relay: relay, window: window, log: log, ctx: ctx, cancel: cancel,
 		fills: make(chan struct{}, fillsAtOnce),
-		rooms: map[chat.Room]*room{}, readers: map[*Reader]bool{},
+		rooms: map[chat.Room]*entry{}, readers: map[*Reader]bool{},
 	}
 }
 
@@ -72,15 +67,6 @@ func NewHub(feed Feed, relay Relay, window int, log *slog.Logger) *Hub {
 func (h *Hub) Close() {
 	h.cancel()
 	h.wg.Wait()
-}
-
-// A Replay is what a reader is given at a join, before anything live: the
-// events after its position up to Head if Resumed, else the newest up to Head.
-type Replay struct {
-	Room    chat.Room
-	Resumed bool
-	Events  []chat.Event
-	Head    chat.EventID
 }
 
 // Add makes the hub know a reader, for All and for universe. Remove forgets it
@@ -129,31 +115,22 @@ func (h *Hub) Join(ctx context.Context, rd *Reader, name chat.Room, after chat.E
 		if err != nil {
 			return err
 		}
-		if s.goLive(func() { rd.Push(reply(replay)) }) {
+		if s.GoLive(func() { rd.Push(reply(replay)) }) {
 			return nil
 		}
 		// The room was reset while its history was read: once more.
 	}
 }
 
-// prepare makes rd a reader that holds what is live, and reads its replay:
+// prepare makes rd a subscriber that holds what comes, and reads its replay:
 // what came after, or the newest window events.
-func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after chat.EventID, window int) (*subscriber, Replay, error) {
+func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after chat.EventID, window int) (*Subscriber, Replay, error) {
 	r, err := h.open(ctx, rd, name)
 	if err != nil {
 		return nil, Replay{}, err
 	}
-	s := r.subscribe(rd)
-	replay := Replay{Room: name, Head: s.from}
-	if after != "" {
-		replay.Events, err = h.feed.After(ctx, name, after, s.from, resumeEvents+1)
-		replay.Resumed = err == nil && len(replay.Events) <= resumeEvents && size(replay.Events) <= resumeBytes
-	}
-	if !replay.Resumed && s.from == "" {
-		replay.Events, err = nil, nil
-	} else if !replay.Resumed && (err == nil || errors.Is(err, chat.ErrLost)) {
-		replay.Events, err = h.feed.Newest(ctx, name, s.from, window)
-	}
+	s := r.Subscribe(rd)
+	replay, err := ReadReplay(ctx, h.feed, name, after, s.From, window)
 	if errors.Is(err, chat.ErrLost) {
 		// What this room gave out last is not in the feed: Redis lost data. The
 		// room finds out by itself; its readers join again.
@@ -161,42 +138,35 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 		err = fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
 	}
 	if err != nil {
-		r.unsubscribe(rd)
+		r.Unsubscribe(rd)
 		return nil, Replay{}, err
 	}
 	return s, replay, nil
 }
 
-func size(events []chat.Event) (n int) {
-	for _, ev := range events {
-		n += len(ev.Data)
-	}
-	return n
-}
-
 // open returns the room with rd counted in, once its subscription is in force
 // and its position known.
-func (h *Hub) open(ctx context.Context, rd *Reader, name chat.Room) (*room, error) {
+func (h *Hub) open(ctx context.Context, rd *Reader, name chat.Room) (*Room, error) {
 	h.mu.Lock()
-	r := rd.rooms[name]
-	if r == nil {
+	e := rd.rooms[name]
+	if e == nil {
 		if !h.readers[rd] {
 			h.mu.Unlock()
 			return nil, errors.New("room: reader was not added")
 		}
-		if r = h.rooms[name]; r == nil {
-			r = &room{name: name, opened: make(chan struct{}), subs: map[*Reader]*subscriber{}}
-			h.rooms[name] = r
+		if e = h.rooms[name]; e == nil {
+			e = &entry{Room: NewRoom(name)}
+			h.rooms[name] = e
 			openRooms.Inc()
 			h.relay.Subscribe(name)
 		}
-		r.users++
-		rd.rooms[name] = r
+		e.readers++
+		rd.rooms[name] = e
 	}
 	h.mu.Unlock()
 	select {
-	case <-r.opened:
-		return r, nil
+	case <-e.Opened():
+		return e.Room, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("open room: %w: %w", chat.ErrUnavailable, context.Cause(ctx))
 	}
@@ -214,28 +184,37 @@ func (h *Hub) Leave(rd *Reader, name chat.Room) {
 }
 
 func (h *Hub) leaveLocked(rd *Reader, name chat.Room) {
-	r := rd.rooms[name]
-	if r == nil {
+	e := rd.rooms[name]
+	if e == nil {
 		return
 	}
 	delete(rd.rooms, name)
-	r.unsubscribe(rd)
-	if r.users--; r.users == 0 {
+	e.Unsubscribe(rd)
+	if e.readers--; e.readers == 0 {
 		delete(h.rooms, name)
 		openRooms.Dec()
 		h.relay.Unsubscribe(name)
 	}
 }
 
-func (h *Hub) room(name chat.Room) *room {
+// An entry is a room and how many readers hold it open.
+type entry struct {
+	*Room
+	readers int // guarded by Hub.mu
+}
+
+func (h *Hub) room(name chat.Room) *Room {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.rooms[name]
+	if e := h.rooms[name]; e != nil {
+		return e.Room
+	}
+	return nil
 }
 
 // Event takes a durable event from the relay.
 func (h *Hub) Event(name chat.Room, ev chat.Event) {
-	if r := h.room(name); r != nil && r.event(ev) {
+	if r := h.room(name); r != nil && r.Event(ev) {
 		h.fill(r)
 	}
 }
@@ -243,7 +222,7 @@ func (h *Hub) Event(name chat.Room, ev chat.Event) {
 // Ephemeral takes from the relay what a room's readers get if they can.
 func (h *Hub) Ephemeral(name chat.Room, data []byte) {
 	if r := h.room(name); r != nil {
-		r.offer(data)
+		r.Offer(data)
 	}
 }
 
@@ -255,22 +234,15 @@ func (h *Hub) Subscribed(name chat.Room) {
 }
 
 // doubt has the room look into its feed.
-func (h *Hub) doubt(r *room) {
-	r.mu.Lock()
-	gap := r.merge.doubt()
-	if !r.subscribed { // the first time the merge is waiting for a start, not for us
-		r.subscribed, gap = true, true
-	}
-	r.mu.Unlock()
-	if gap {
+func (h *Hub) doubt(r *Room) {
+	if r.Doubt() {
 		h.fill(r)
 	}
 }
 
-// fill reads in the background what the room may have missed, until there is no
-// gap. There is one fill per room at a time: only who turned the merge from live
-// to filling starts one.
-func (h *Hub) fill(r *room) {
+// fill reads in the background what the room may have missed, until it asks for
+// no more. Only who was asked for a read starts one, so there is one at a time.
+func (h *Hub) fill(r *Room) {
 	h.wg.Go(func() {
 		for {
 			select {
@@ -281,7 +253,7 @@ func (h *Hub) fill(r *room) {
 			again, err := h.fillOnce(r)
 			<-h.fills
 			if err != nil {
-				h.log.Warn("room cannot read its feed, trying again", "room", r.name, "err", err)
+				h.log.Warn("room cannot read its feed, trying again", "room", r.Name, "err", err)
 				select {
 				case <-time.After(fillRetry):
 				case <-h.ctx.Done():
@@ -294,22 +266,18 @@ func (h *Hub) fill(r *room) {
 	})
 }
 
-func (h *Hub) fillOnce(r *room) (again bool, err error) {
+func (h *Hub) fillOnce(r *Room) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(h.ctx, fillTimeout)
 	defer cancel()
 
-	r.mu.Lock()
-	r.merge.reading()
-	after, known := r.merge.head, r.known
-	r.mu.Unlock()
-
+	after, known := r.Reading()
 	var events []chat.Event
 	if known {
-		events, err = h.missed(ctx, r.name, after)
+		events, err = h.missed(ctx, r.Name, after)
 		switch {
 		case errors.Is(err, chat.ErrLost):
 			gaps.WithLabelValues("lost").Inc()
-			h.log.Warn("room's feed does not hold what was given out, readers start afresh", "room", r.name, "event", after)
+			h.log.Warn("room's feed does not hold what was given out, readers start afresh", "room", r.Name, "event", after)
 			known = false
 		case err != nil:
 			return false, err
@@ -321,13 +289,13 @@ func (h *Hub) fillOnce(r *room) (again bool, err error) {
 		}
 	}
 	if known {
-		return r.filled(events), nil
+		return r.Filled(events), nil
 	}
-	head, err := h.feed.Head(ctx, r.name)
+	head, err := h.feed.Head(ctx, r.Name)
 	if err != nil {
 		return false, err
 	}
-	return r.start(head), nil
+	return r.Start(head), nil
 }
 
 // missed returns all events that follow after.
@@ -342,136 +310,5 @@ func (h *Hub) missed(ctx context.Context, name chat.Room, after chat.EventID) (a
 			return all, nil
 		}
 		after = all[len(all)-1].ID
-	}
-}
-
-// A room is what this instance's readers of one room share.
-type room struct {
-	name   chat.Room
-	opened chan struct{} // closed when the position is known for the first time
-
-	users int // readers that hold the room open; guarded by Hub.mu
-
-	mu         sync.Mutex
-	subscribed bool // the relay said so once
-	known      bool // merge has a position
-	merge      merge
-	subs       map[*Reader]*subscriber
-}
-
-// A subscriber is a reader in a room. Until it is live it holds what comes.
-type subscriber struct {
-	room *room
-	rd   *Reader
-	from chat.EventID // where it began to hold
-
-	// Guarded by room.mu.
-	live bool
-	held [][]byte
-	size int
-	off  bool // unsubscribed, reset or replaced
-}
-
-// subscribe makes rd a subscriber that holds what comes from here on.
-func (r *room) subscribe(rd *Reader) *subscriber {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if old := r.subs[rd]; old != nil {
-		old.off = true
-	}
-	s := &subscriber{room: r, rd: rd, from: r.merge.head}
-	r.subs[rd] = s
-	return s
-}
-
-func (r *room) unsubscribe(rd *Reader) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s := r.subs[rd]; s != nil {
-		s.off = true
-		delete(r.subs, rd)
-	}
-}
-
-// goLive calls first, which may push to the reader, and then lets out what was
-// held and what comes. It does nothing and returns false if the room was reset
-// or too much was held.
-func (s *subscriber) goLive(first func()) bool {
-	s.room.mu.Lock()
-	defer s.room.mu.Unlock()
-	if s.off {
-		return false
-	}
-	first()
-	for _, data := range s.held {
-		s.rd.Push(data)
-	}
-	s.live, s.held = true, nil
-	return true
-}
-
-func (r *room) event(ev chat.Event) (gap bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out, gap := r.merge.event(ev)
-	r.fanOutLocked(out)
-	return gap
-}
-
-func (r *room) filled(events []chat.Event) (gap bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out, gap := r.merge.filled(events)
-	r.fanOutLocked(out)
-	return gap
-}
-
-// start gives the room a position that does not continue the one before, if
-// there was one: whoever reads must join afresh.
-func (r *room) start(head chat.EventID) (gap bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	reset := chat.Encode(chat.Notice{Type: "reset", Room: r.name})
-	for rd, s := range r.subs {
-		if s.live {
-			rd.Push(reset)
-		}
-		s.off = true
-		delete(r.subs, rd)
-	}
-	out, gap := r.merge.start(head)
-	r.fanOutLocked(out)
-	if !r.known {
-		r.known = true
-		close(r.opened)
-	}
-	return gap
-}
-
-func (r *room) fanOutLocked(events []chat.Event) {
-	for _, ev := range events {
-		for rd, s := range r.subs {
-			if s.live {
-				rd.Push(ev.Data)
-				continue
-			}
-			if s.size += len(ev.Data); s.size > heldBytes {
-				s.off, s.held = true, nil
-				delete(r.subs, rd)
-				continue
-			}
-			s.held = append(s.held, ev.Data)
-		}
-		delivered.Add(float64(len(r.subs)))
-	}
-}
-
-func (r *room) offer(data []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for rd, s := range r.subs {
-		if s.live {
-			rd.Offer(data)
-		}
 	}
 }

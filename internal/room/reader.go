@@ -33,15 +33,15 @@ type Reader struct {
 	err   error
 
 	// Guarded by Hub.mu.
-	rooms    map[chat.Room]*room // all that it reads
-	joined   map[chat.Room]bool  // those that it joined by name
-	universe bool                // it reads all public rooms
+	rooms    map[chat.Room]*entry // all that it reads
+	joined   map[chat.Room]bool   // those that it joined by name
+	universe bool                 // it reads all public rooms
 }
 
 // NewReader returns a reader with an empty queue.
 func NewReader(user string) *Reader {
 	return &Reader{
-		User: user, rooms: map[chat.Room]*room{}, joined: map[chat.Room]bool{},
+		User: user, rooms: map[chat.Room]*entry{}, joined: map[chat.Room]bool{},
 		space: make(chan struct{}, 1), ready: make(chan struct{}, 1),
 	}
 }

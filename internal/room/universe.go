@@ -22,7 +22,7 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, rooms []chat.Room, p
 	h.mu.Unlock()
 
 	window := min(h.window, max(1, 4*h.window/max(1, len(rooms))))
-	subs, replays := make([]*subscriber, len(rooms)), make([]Replay, len(rooms))
+	subs, replays := make([]*Subscriber, len(rooms)), make([]Replay, len(rooms))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(fillsAtOnce)
 	for i, name := range rooms {
@@ -36,8 +36,8 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, rooms []chat.Room, p
 	}
 	rd.Push(reply(replays))
 	for _, s := range subs {
-		if !s.goLive(func() {}) {
-			rd.Push(chat.Encode(chat.Notice{Type: "reset", Room: s.room.name}))
+		if !s.GoLive(func() {}) {
+			rd.Push(chat.Encode(chat.Notice{Type: "reset", Room: s.room.Name}))
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (h *Hub) appear(rd *Reader, name chat.Room) error {
 	if err != nil {
 		return err
 	}
-	if !s.goLive(func() {
+	if !s.GoLive(func() {
 		for _, ev := range replay.Events {
 			rd.Push(ev.Data)
 		}
