@@ -236,9 +236,7 @@ export class Connection {
       if (this.#attempt !== attempt) return;
       const link = new Link(this.#env, {
         frame: (frame) => this.#heard(link, frame),
-        answer: (request, ok) => {
-          if (this.#listensTo(link)) this.#handlers.answer(request, ok);
-        },
+        answer: this.#handlers.answer,
         lost: (code) => this.#lost(link, code),
       });
       attempt.link = link;
@@ -351,31 +349,25 @@ export class Connection {
     this.#timer = this.#env.setTimeout(() => this.#try(), this.#env.random() * withinMs);
   }
 
-  /** @param {Link} link */
-  #listensTo(link) {
-    return link === this.#link || link === this.#attempt?.link;
-  }
-
   /**
    * @param {Link} link
    * @param {Frame} frame
    */
   #heard(link, frame) {
-    if (!this.#listensTo(link)) return;
+    if (link !== this.#link && link !== this.#attempt?.link) return;
     if (frame.type === 'logout') this.#end(this.#handlers.out);
     else if (frame.type !== 'drain') this.#handlers.frame(frame);
     else if (link === this.#link && this.#state === 'live') this.#drain(frame.within_ms);
   }
 
   /**
-   * The socket in use, or the one of a try, has ended.
+   * A socket has ended.
    * @param {Link} link
    * @param {number} code
    */
   #lost(link, code) {
-    if (!this.#listensTo(link)) return;
     if (CLOSE[code]?.out) return this.#end(this.#handlers.out);
-    if (link !== this.#link) return; // the try finds out by itself
+    if (link !== this.#link) return; // a try finds out by itself
     this.#link = null;
     if (this.#attempt) {
       const { welcomed } = this.#attempt;

@@ -27,7 +27,7 @@ let wasLive = false;
 let typedAt = 0;
 
 const store = await openStore(globalThis.indexedDB);
-const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel(`chatd:${user}`) : undefined;
+const channel = new BroadcastChannel(`chatd:${user}`);
 
 const connection = new Connection(
   user,
@@ -75,8 +75,9 @@ const outbox = new Outbox({
   newKey: () => newKey(Date.now(), (bytes) => crypto.getRandomValues(bytes)),
   now: () => Date.now(),
   changed: render,
-  locks: navigator.locks,
-  channel,
+  // Tabs that share no store have nothing to agree on.
+  locks: store.lasting ? navigator.locks : undefined,
+  channel: store.lasting ? channel : undefined,
 });
 
 const view = new View({
@@ -104,8 +105,8 @@ const view = new View({
     const room = rooms.get(name);
     if (room) rooms.read(room);
   },
-  draft: (name, body) => remember(`draft:${user}:${name}`, body, sessionStorage),
-  drafted: (name) => remembered(`draft:${user}:${name}`, sessionStorage) ?? '',
+  draft: (name, body) => remember(`draft:${user}:${name}`, body, 'sessionStorage'),
+  drafted: (name) => remembered(`draft:${user}:${name}`, 'sessionStorage') ?? '',
 });
 
 /** @param {import('./connection.js').State} state */
@@ -115,10 +116,10 @@ function stateChanged(state) {
     clearTimeout(calm);
     calm = undefined;
     mentioned = false;
-    if (!wasLive) {
-      wasLive = true;
-      void openFirst();
-    }
+    const left = rooms.current !== UNIVERSE && !rooms.get(rooms.current)?.joined;
+    if (!wasLive) void openFirst();
+    else if (left && rooms.current) void openAny();
+    wasLive = true;
   } else if (calm === undefined) {
     calm = setTimeout(() => {
       mentioned = true;
@@ -128,14 +129,27 @@ function stateChanged(state) {
   render();
 }
 
-/** The conversation of the address, or the one that was open last, or any room that this person is in. */
+/** Opens the conversation of the address, or another. */
 async function openFirst() {
-  const named = decodeURIComponent(location.hash.slice(1));
-  if (named && (await open(named)) === '') return;
+  const name = named();
+  if (!name || (await open(name)) !== '') await openAny();
+}
+
+/** The conversation that the address names, or ''. */
+function named() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return ''; // not an address of ours
+  }
+}
+
+/** Opens the conversation that was open last, or a room that this person is in, or any conversation. */
+async function openAny() {
   const joined = rooms.all().filter((room) => room.joined).map(({ name }) => name);
   const last = remembered(`last:${user}`) ?? '';
   const room = joined.includes(last) ? last : joined.find((name) => !name.startsWith('@')) ?? joined[0];
-  if (room !== undefined) await open(room);
+  await open(room ?? FIRST_ROOM);
 }
 
 /**
@@ -145,8 +159,9 @@ async function openFirst() {
 async function open(name) {
   const direct = rooms.all().find((room) => room.joined && name.startsWith('@') && `@${rooms.partner(room.name)}` === name);
   let room = direct?.name ?? name;
-  if (room === rooms.current) return '';
-  if (room === UNIVERSE || !rooms.get(room)?.joined) {
+  const joined = rooms.get(room)?.joined;
+  if (room === rooms.current && (joined || room === UNIVERSE)) return '';
+  if (!joined) {
     const before = rooms.current;
     try {
       room = await rooms.join(room);
@@ -173,8 +188,7 @@ async function leave() {
   } catch {
     return;
   }
-  const next = rooms.all().find((room) => room.joined && !room.name.startsWith('@'));
-  if (rooms.current === name) await open(next?.name ?? FIRST_ROOM);
+  if (rooms.current === name) await openAny();
 }
 
 /**
@@ -260,27 +274,31 @@ function openPage() {
 
 /**
  * @param {string} key
- * @param {Storage} [storage]
+ * @param {'localStorage' | 'sessionStorage'} [storage]
  */
-function remembered(key, storage = localStorage) {
-  return storage.getItem(`chatd.${key}`);
+function remembered(key, storage = 'localStorage') {
+  try {
+    return globalThis[storage].getItem(`chatd.${key}`);
+  } catch {
+    return null; // not allowed here: that costs a read mark or a draft, no more
+  }
 }
 
 /**
  * @param {string} key
  * @param {string} value
- * @param {Storage} [storage]
+ * @param {'localStorage' | 'sessionStorage'} [storage]
  */
-function remember(key, value, storage = localStorage) {
+function remember(key, value, storage = 'localStorage') {
   try {
-    if (value === '') storage.removeItem(`chatd.${key}`);
-    else storage.setItem(`chatd.${key}`, value);
+    if (value === '') globalThis[storage].removeItem(`chatd.${key}`);
+    else globalThis[storage].setItem(`chatd.${key}`, value);
   } catch {
-    // A full storage costs a read mark or a draft, no more.
+    // As above; full is no worse.
   }
 }
 
-addEventListener('hashchange', () => void open(decodeURIComponent(location.hash.slice(1))));
+addEventListener('hashchange', () => void (named() && open(named())));
 addEventListener('storage', render);
 for (const name of ['online', 'offline', 'pageshow']) addEventListener(name, () => connection.kick());
 document.addEventListener('resume', () => connection.kick());

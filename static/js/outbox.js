@@ -31,6 +31,7 @@ export class Outbox {
   /** The rooms whose entries are being sent by this tab. @type {Set<string>} */
   #sending = new Set();
   #leads = false;
+  #turn = new AbortController();
 
   /**
    * @param {object} parts
@@ -134,12 +135,15 @@ export class Outbox {
    * @param {boolean} steal
    */
   #queue(locks, steal) {
+    this.#turn.abort(); // of two requests, the older one would be a turn too many
+    const turn = (this.#turn = new AbortController());
     const held = () => {
       this.#leads = true;
       void this.#read();
       return new Promise(() => {});
     };
-    locks.request(`chatd-outbox:${this.#user}`, { steal }, held).catch(() => {
+    locks.request(`chatd-outbox:${this.#user}`, steal ? { steal } : { signal: turn.signal }, held).catch(() => {
+      if (turn !== this.#turn) return;
       // Another tab took the lock. What is in flight here may arrive twice, and its key makes that one.
       this.#leads = false;
       this.#queue(locks, false);

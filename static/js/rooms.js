@@ -129,8 +129,12 @@ export class Rooms {
   async resume(ask) {
     this.#resuming = true;
     try {
-      // The list first: a room left on another device must not be joined again.
-      await ask(() => ({ type: 'rooms' }));
+      // The list first: a room left on another device must not be joined again. One that is joined while the list is on
+      // its way may not be on it yet.
+      const had = this.all().filter(({ joined }) => joined);
+      const { rooms: list = [] } = await ask(() => ({ type: 'rooms' }));
+      const kept = new Set(list.filter(({ joined }) => joined).map(({ room }) => room));
+      for (const room of had) room.joined = kept.has(room.name);
       /** @type {Set<string>} */
       const done = new Set();
       for (;;) {
@@ -230,7 +234,7 @@ export class Rooms {
   answer(request, ok) {
     switch (request.type) {
       case 'rooms':
-        this.#list(ok);
+        for (const { room, joined } of ok.rooms ?? []) this.#listed(room, joined);
         break;
       case 'join':
         if (request.room === UNIVERSE) this.#joinedUniverse(ok);
@@ -306,18 +310,6 @@ export class Rooms {
     return { type: 'join', room: UNIVERSE, positions };
   }
 
-  /** @param {Ok} ok */
-  #list({ rooms = [] }) {
-    const names = new Set(rooms.map(({ room }) => room));
-    for (const room of this.#rooms.values()) {
-      if (!names.has(room.name) && !this.#joining.has(room.name)) room.joined = false;
-    }
-    for (const { room, joined } of rooms) {
-      if (!joined && !this.#joining.has(room)) this.#room(room).joined = false;
-      this.#listed(room, joined);
-    }
-  }
-
   /**
    * @param {string} name
    * @param {boolean} joined
@@ -363,14 +355,12 @@ export class Rooms {
    * @param {string} head
    */
   #apply(room, resumed, events, head) {
-    const { replaced, ok } = room.timeline.joined(resumed, events, head);
-    if (!ok) {
+    if (!room.timeline.joined(resumed, events, head).ok) {
       // An answer with a hole in it. Without a position there can be none.
       room.timeline = new Timeline();
       this.#joining.delete(room.name);
-      this.#again(room.name);
+      return this.#again(room.name);
     }
-    if (!replaced) return;
     // What a room said before one saw it is no news, what a person said to one is. A mark beyond the end is from before
     // the counting began anew, and means nothing.
     const mark = this.#marks.get(room.name);

@@ -108,6 +108,7 @@ export class View {
   #composer = find('composer', HTMLFormElement);
   #text = find('text', HTMLTextAreaElement);
   #note = find('note', HTMLElement);
+  #talk = find('talk', HTMLElement);
   #menu = find('menu', HTMLButtonElement);
   #menuDot = find('menu-dot', HTMLElement);
   #side = find('side', HTMLElement);
@@ -177,6 +178,10 @@ export class View {
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') this.#drawer('', true);
     });
+    // The widths at which drawers become lists beside the talk, as in the style sheet.
+    for (const width of ['720px', '1080px']) {
+      matchMedia(`(max-width: ${width})`).addEventListener('change', () => this.#drawer('', false));
+    }
   }
 
   /** @param {Page} page */
@@ -327,7 +332,11 @@ export class View {
       });
       former = { ...line, event: '', seq: 0, key: entry.key, text: '', edited: false };
     }
-    this.#log.ariaBusy = String(elsewhere);
+    if (elsewhere) {
+      // Another conversation is not news to be read aloud.
+      this.#log.ariaBusy = 'true';
+      requestAnimationFrame(() => (this.#log.ariaBusy = 'false'));
+    }
     this.#reconcile(this.#lines, items);
 
     const more = open !== null && (open.hasOlder || all.length > lines.length);
@@ -388,8 +397,10 @@ export class View {
     const avatar = make('span', { class: 'avatar' });
     avatar.ariaHidden = 'true';
     paint(avatar, from);
-    const by = make('p', { class: 'by' },
-      make('button', { class: 'name', click: () => this.#on.open(`@${from}`) }, make('bdi', {}, from)));
+    const name = make('bdi', {}, from);
+    const by = make('p', { class: 'by' }, from === this.#page?.user
+      ? make('span', { class: 'name' }, name)
+      : make('button', { class: 'name', click: () => this.#on.open(`@${from}`) }, name));
     if (room) by.append(make('button', { class: 'room', click: () => this.#on.open(room) }, '#', make('bdi', {}, room)));
     if (time) by.append(time);
     return [avatar, by];
@@ -528,6 +539,7 @@ export class View {
     const former = this.#body.dataset['drawer'] ?? '';
     if (which === former) return;
     this.#body.dataset['drawer'] = which;
+    this.#talk.inert = which !== '';
     for (const [id, button, drawer] of /** @type {const} */ ([
       ['side', this.#menu, this.#side],
       ['people', this.#peopleToggle, this.#people],

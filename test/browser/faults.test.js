@@ -106,6 +106,29 @@ for (const instance of ['chatd-1', 'chatd-2', 'chatd-3']) {
   });
 }
 
+test('all tabs of one person come back together, and stay logged in', async () => {
+  const first = await person(browser, system.url, fresh('alice'));
+  const tabs = [first];
+  for (let i = 0; i < 4; i++) {
+    const tab = new Tab(await first.page.context().newPage(), system.url);
+    await tab.enter('nobody asks');
+    tabs.push(tab);
+  }
+  const room = fresh('room');
+  for (const tab of tabs) await tab.goto(room);
+  for (const instance of new Set(await Promise.all(tabs.map((tab) => tab.instance())))) system.signal(instance, 'SIGKILL');
+  for (const [i, tab] of tabs.entries()) {
+    await tab.say(`tab ${i}`);
+    await first.sees(`tab ${i}`);
+  }
+  const said = tabs.map((_, i) => `tab ${i}`);
+  for (const tab of tabs) {
+    await tab.sees(said.at(-1));
+    assert.deepEqual(await tab.lines(), said);
+  }
+  assertContent(tabs, { unreachable: true });
+});
+
 test('a planned restart of the instance under one of them is not noticed', async () => {
   const people = await pair();
   const { alice } = people;

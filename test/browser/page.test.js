@@ -236,6 +236,7 @@ for (const [width, height] of [[320, 600], [360, 740]]) {
     assert.equal(await alice.page.isVisible('#side'), false);
     await alice.page.tap('#menu');
     await alice.page.waitForSelector('#side', { state: 'visible' });
+    assert.equal(await alice.page.evaluate(() => document.activeElement.closest('#side') !== null), true, 'it has the focus');
     await alice.goto(fresh('a-room-with-a-long-name'));
     await alice.page.waitForSelector('#side', { state: 'hidden' });
     await alice.say('x'.repeat(500));

@@ -191,13 +191,79 @@ test('an old socket says nothing any more', async () => {
   assert.equal(w.heard.frames.length, 0);
 });
 
-test('a refresh that comes late is of no interest after close', async () => {
+test('closed is closed, whatever was under way', async () => {
+  const stages = {
+    refreshing: async () => {},
+    handshaking: () => settle(),
+    replaying: async (w) => {
+      await settle();
+      await w.socket.welcomes();
+    },
+    live: async (w) => {
+      await settle();
+      await w.finish();
+    },
+    waiting: async (w) => {
+      await settle();
+      await w.socket.ends(1006);
+    },
+  };
+  for (const [stage, reach] of Object.entries(stages)) {
+    const w = world();
+    w.connection.start();
+    await reach(w);
+    const sockets = w.sockets.length;
+    const asked = assert.rejects(w.connection.ask(() => send));
+    w.connection.close();
+    await asked;
+    await w.clock.pass(600_000);
+    assert.equal(w.heard.states.at(-1), 'closed', stage);
+    assert.equal(w.sockets.length, sockets, stage);
+    assert.equal(w.heard.out, 0, stage);
+  }
+});
+
+test('a logout in one frame with what would have led on', async () => {
+  const welcomed = world();
+  welcomed.connection.start();
+  await settle();
+  await welcomed.socket.says({ type: 'welcome', user: 'alice', instance: 'one', ping_ms: 25_000, limits: {} }, { type: 'logout' });
+  const resumed = world();
+  resumed.connection.start();
+  await settle();
+  await resumed.socket.welcomes();
+  await resumed.socket.says({ type: 'ok', id: 1, room: 'general' }, { type: 'logout' });
+  for (const w of [welcomed, resumed]) {
+    await assert.rejects(w.connection.ask(() => send));
+    assert.equal(w.connection.state, 'closed');
+    assert.equal(w.heard.out, 1);
+    assert.equal(w.socket.closed, true);
+  }
+});
+
+test('only a connection that lived for a while makes the next wait short again', async () => {
+  for (const [lived, wait] of [[1_000, 2_000], [5_000, 250]]) {
+    const w = world({ random: () => 1 });
+    w.script.splice(0, 1, 'unreachable', 'unreachable', 'unreachable', { status: 200, user: 'alice' });
+    w.connection.start();
+    await w.clock.pass(250 + 500 + 1_000);
+    await w.finish();
+    await w.clock.pass(lived);
+    await w.socket.ends(1006);
+    await w.clock.pass(wait - 1);
+    assert.equal(w.sockets.length, 1, `after ${lived} ms`);
+    await w.clock.pass(1);
+    assert.equal(w.sockets.length, 2, `after ${lived} ms`);
+  }
+});
+
+test('after the welcome, silence is measured by what the server promised', async () => {
   const w = world();
   w.connection.start();
-  w.connection.close();
   await settle();
-  assert.equal(w.sockets.length, 0);
-  assert.equal(w.heard.out, 0);
+  await w.socket.welcomes();
+  await w.clock.pass(15_000);
+  assert.equal(w.connection.state, 'replaying');
 });
 
 test('another person in the cookie is told', async () => {
@@ -311,6 +377,22 @@ test('drain: a send that the old socket does not answer is repeated with its key
   assert.equal((await sent).seq, 7);
 });
 
+test('drain: what the old socket still says is of no interest, nor is its end', async () => {
+  const w = world();
+  await w.goLive();
+  const old = w.socket;
+  void w.connection.ask(() => send);
+  await settle();
+  await old.says({ type: 'drain', within_ms: 0 });
+  await w.clock.pass(0);
+  await w.finish();
+  await old.says({ type: 'message', event: 'a', prev: '' }, { type: 'drain', within_ms: 0 });
+  await old.ends(1012);
+  assert.equal(w.heard.frames.length, 0);
+  assert.equal(w.connection.state, 'live');
+  assert.equal(w.socket.requests('send').length, 1, 'and what it did not answer is asked here');
+});
+
 test('drain of an instance on which we were still landing is heeded after the landing', async () => {
   const w = world();
   w.connection.start();
@@ -334,13 +416,13 @@ test('a request outlives its socket and keeps its content', async () => {
   assert.equal((await sent).seq, 3);
 });
 
-test('an error that says when is asked again then, with a new id; a final one is final', async () => {
+test('an error that says when is asked again then, whatever its code, with a new id; a final one is final', async () => {
   const w = world({ random: () => 0 });
   await w.goLive();
   const sent = w.connection.ask(() => send);
   await settle();
   const [first] = w.socket.requests('send');
-  await w.socket.says({ type: 'error', id: first.id, code: 'too_fast', message: 'slow down', retry_after_ms: 3000 });
+  await w.socket.says({ type: 'error', id: first.id, code: 'not_known_yet', message: 'slow down', retry_after_ms: 3000 });
   await w.clock.pass(2_999);
   assert.equal(w.socket.requests('send').length, 1);
   await w.clock.pass(1);
@@ -364,14 +446,16 @@ test('Redis away while resuming: the room is joined when it is back, on the same
   assert.equal(w.sockets.length, 1);
 });
 
-test('a socket that ends while it resumes is followed by another', async () => {
-  const w = world();
+test('a socket that ends while it resumes is followed by another, later where its end says so', async () => {
+  const w = world({ random: () => 0 });
   w.connection.start();
   await settle();
   await w.socket.welcomes();
   await w.socket.ends(4503);
   assert.equal(w.connection.state, 'waiting');
-  await w.clock.pass(2_000);
+  await w.clock.pass(999);
+  assert.equal(w.sockets.length, 1);
+  await w.clock.pass(1);
   await w.finish();
   assert.equal(w.connection.state, 'live');
 });
@@ -390,9 +474,14 @@ test('a request that gets no answer is repeated', async () => {
 test('tabs take turns to refresh, and do not wait for one that hangs', async () => {
   const asked = [];
   const polite = world({ locks: { request: async (name, _, work) => (asked.push(name), work()) } });
-  await polite.goLive();
-  assert.deepEqual(asked, ['chatd-refresh']);
-  assert.equal(polite.refreshes.length, 1);
+  polite.script.splice(0, 1, { status: 503 }, { status: 200, user: 'alice' });
+  polite.connection.start();
+  await settle();
+  assert.equal(polite.refreshes.length, 1, 'a refusal in its turn is no reason to jump the queue');
+  await polite.clock.pass(250);
+  await polite.finish();
+  assert.deepEqual(asked, ['chatd-refresh', 'chatd-refresh']);
+  assert.equal(polite.refreshes.length, 2);
 
   const stuck = world({
     locks: {

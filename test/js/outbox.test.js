@@ -16,9 +16,14 @@ function lockManager() {
     holder?.work();
   };
   return {
-    request: (_, { steal }, work) =>
+    request: (_, { steal, signal }, work) =>
       new Promise((resolve, reject) => {
         const mine = { work, reject };
+        signal?.addEventListener('abort', () => {
+          if (!queue.includes(mine)) return;
+          queue.splice(queue.indexOf(mine), 1);
+          reject(signal.reason);
+        });
         if (steal) {
           holder?.reject(new DOMException('stolen', 'AbortError'));
           queue.unshift(mine);
@@ -186,6 +191,21 @@ test('the tab in which one types takes over, and repeats what is under way with 
   second.sends[0].resolve(1);
   await settle();
   assert.deepEqual(second.texts(), ['one', 'two']);
+  shared.locks.release();
+  await settle();
+  assert.deepEqual(first.texts(), ['one', 'two'], 'it waited for its next turn');
+});
+
+test('what was sent is shown once while the store still has it', async () => {
+  const store = memoryStore();
+  store.remove = () => new Promise(() => {});
+  const { outbox, sends } = await tab({ store });
+  await outbox.add('general', 'one');
+  await settle();
+  sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(list(outbox), ['one']);
+  assert.equal(outbox.waiting, 0);
 });
 
 test('when the tab that sends goes away, another takes over', async () => {

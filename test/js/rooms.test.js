@@ -254,6 +254,70 @@ test('what is said in rooms that one is not in is ignored outside of the univers
   assert.equal(w.asked.length, before);
 });
 
+test('the universe left and opened again at once stays open', async () => {
+  const w = alice();
+  void w.rooms.join('universe');
+  await w.last().ok({ room: 'universe', heads: {} });
+  void w.rooms.leave('universe');
+  const leave = w.last();
+  void w.rooms.join('universe');
+  await w.last().ok({ room: 'universe', heads: {} });
+  await leave.ok({ room: 'universe' });
+  assert.equal(w.last().type, 'join');
+  assert.equal(w.requests('join').length, 3);
+});
+
+test('positions of more rooms than a request can hold are left out', async () => {
+  const w = alice();
+  for (let i = 0; i < 1_000; i++) {
+    const room = `${'ж'.repeat(28)}${i}`;
+    await w.join(room, chain(room, [`1-${'9'.repeat(18)}`]));
+  }
+  void w.rooms.join('universe');
+  const bytes = new TextEncoder().encode(JSON.stringify(w.last().positions)).length;
+  assert.equal(bytes > 40_000 && bytes < 60_000, true, `${bytes} bytes`);
+});
+
+test('a list that was made before a join was does not take the room away', async () => {
+  const w = alice();
+  await w.join('general');
+  void w.rooms.resume(w.ask);
+  const list = w.last();
+  await w.join('random');
+  await list.ok({ rooms: [{ room: 'general', joined: true }, { room: 'random', joined: false }] });
+  assert.equal(w.rooms.get('random').joined, true);
+});
+
+test('a room that nobody looks at keeps its newest events only', async () => {
+  const w = alice();
+  await w.join('general');
+  await w.join('random');
+  w.rooms.current = 'random';
+  let prev = { general: '', random: '' };
+  for (let i = 1; i <= 600; i++) {
+    for (const room of ['general', 'random']) {
+      w.rooms.frame(chain(room, [`${room}${i}`], { prev: prev[room], seq: i })[0]);
+      prev[room] = `${room}${i}`;
+    }
+  }
+  assert.equal(w.rooms.get('general').timeline.size, 500);
+  assert.equal(w.rooms.get('random').timeline.size, 600);
+});
+
+test('history of a view that was replaced meanwhile is dropped', async () => {
+  const w = alice();
+  const all = chain('general', ['a', 'b', 'c']);
+  await w.join('general', all.slice(1, 2));
+  const loading = w.rooms.older('general');
+  const history = w.last();
+  w.rooms.frame({ type: 'reset', room: 'general' });
+  await w.last().ok({ room: 'general', resumed: false, events: all.slice(2), head: 'c' });
+  await history.ok({ room: 'general', events: all.slice(0, 1) });
+  assert.equal(await loading, false);
+  assert.deepEqual(texts(w.rooms, 'general'), ['c']);
+  assert.equal(w.rooms.get('general').timeline.hasOlder, true);
+});
+
 test('older events go before, until there are none', async () => {
   const w = alice();
   const all = chain('general', ['a', 'b', 'c', 'd']);

@@ -54,6 +54,7 @@ test('a window that is all gone still has a position', () => {
   const timeline = new Timeline();
   timeline.replace([], 'z');
   assert.equal(timeline.head, 'z');
+  assert.equal(timeline.append(chain(['z'], { prev: 'y' })[0]), 'repeat');
   assert.equal(timeline.append(chain(['a'])[0]), 'gap');
   assert.equal(timeline.append(chain(['za'], { prev: 'z' })[0]), 'added');
 });
@@ -141,6 +142,7 @@ test('a retraction reaches a message that comes later as history', () => {
 test('trimming keeps the newest and can be loaded again', () => {
   const all = chain(['a', 'b', 'c']);
   const timeline = timelineOf(all);
+  timeline.prepend([]);
   timeline.trim(1);
   assert.deepEqual(ids(timeline), ['c']);
   assert.equal(timeline.hasOlder, true);
