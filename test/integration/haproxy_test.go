@@ -5,7 +5,9 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -446,5 +448,57 @@ func TestWhatIsNotForPeopleDoesNotPass(t *testing.T) {
 	body, err := p.do(ctx, http.MethodPost, "/login", huge, http.StatusRequestEntityTooLarge)
 	if err != nil || string(body) != "too large" {
 		t.Errorf("70,000 bytes: %v, %q", err, body)
+	}
+}
+
+func TestNobodySaysWhoForwardedThem(t *testing.T) {
+	c := startCluster(t, 1)
+	ctx := within(t, 15*time.Second)
+	heard := make(chan http.Header, 100)
+	instead := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			heard <- r.Header
+		}
+	}))
+	defer instead.Close()
+	_, port, err := net.SplitHostPort(instead.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{
+		"set server chatd/chatd-16 addr 127.0.0.1 port " + port,
+		"set server chatd/chatd-16 state ready",
+		"set server chatd/chatd-1 state maint",
+	} {
+		if _, err := c.Runtime(ctx, command); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.AwaitState(ctx, c.Instances()[0], "MAINT"); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Real-Ip"} {
+		req.Header.Set(name, "forged")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	got := <-heard
+	for name, values := range got {
+		if strings.Contains(strings.Join(values, " "), "forged") {
+			t.Errorf("%s: %q passed", name, values)
+		}
+	}
+	if got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Forwarded-Proto") != "http" {
+		t.Errorf("for %q, proto %q", got["X-Forwarded-For"], got["X-Forwarded-Proto"])
 	}
 }
