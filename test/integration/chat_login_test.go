@@ -27,6 +27,7 @@ var loginTests = []part{
 	{"FiftyRefreshesAtOnceAgree", testParallelRefreshes},
 	{"LogoutEndsTheSessionEverywhere", testLogout},
 	{"LoggedOutIsOutForAPeerThatDoesNotClose", testDeafToClose},
+	{"AHandshakeDuringALogoutLeavesNoSocket", testLogoutRace},
 	{"LoggingInAgainEndsTheFormerLogin", testLoginAgain},
 	{"NoSocketWithoutALogin", testNoLogin},
 }
@@ -261,6 +262,45 @@ func testDeafToClose(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("the socket was cut %v after the logout", took.Round(time.Millisecond))
 	}
 	wantTexts(t, w.ok("history", fields{"room": room})["events"], "early")
+}
+
+// The word that a login has ended must reach the socket that is just being opened.
+func testLogoutRace(t *testing.T, c *cluster.Cluster) {
+	var mu sync.Mutex
+	opened, stay := 0, 0
+	for round := range 60 {
+		var wg sync.WaitGroup
+		for n := range 6 {
+			p := guest(t, c.Instances()[0].URL(), fmt.Sprintf("lr-%d-%d", round, n))
+			wg.Go(func() {
+				p.at(t, c.Instances()[1].URL()).ask(t, http.MethodPost, "/logout", nil, nil)
+			})
+			wg.Go(func() {
+				ws, _, err := p.shake(t, p.origin())
+				if err != nil {
+					return // the logout was first
+				}
+				ctx := within(t, 3*time.Second)
+				for err == nil {
+					_, _, err = ws.Read(ctx)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				opened++
+				if ctx.Err() != nil {
+					stay++
+				}
+			})
+		}
+		wg.Wait()
+	}
+	t.Logf("%d of 360 handshakes were first", opened)
+	if stay > 0 {
+		t.Errorf("%d sockets of ended logins were open 3 s later", stay)
+	}
+	if opened == 0 || opened == 360 {
+		t.Error("the two did not meet")
+	}
 }
 
 func testLoginAgain(t *testing.T, c *cluster.Cluster) {
