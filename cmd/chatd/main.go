@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
-		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets,
+		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets, Admit: cfg.Handshakes, SendRate: cfg.SendRate,
 		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Log: log,
 	})
 	site, err := web.New(web.Options{

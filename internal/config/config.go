@@ -36,6 +36,8 @@ type Config struct {
 	TextMax     int            // a message's length in Unicode code points
 	Proxies     []netip.Prefix // whose X-Forwarded-* headers are believed
 	MaxSockets  int            // sockets at once on this instance
+	Handshakes  int            // handshakes per second on this instance
+	SendRate    int            // messages per second of one person on this instance
 	LogFormat   string         // "text" or "json"
 	LogLevel    slog.Level
 	Dev         bool // static files and templates from the disk, not from the binary
@@ -61,6 +63,8 @@ func (c *Config) settings() []setting {
 		{"text-max", "4000", "a message's length in `code points`, 1 to 16000", number(&c.TextMax, 1, 16_000)},
 		{"proxies", "127.0.0.0/8,::1/128", "comma separated `networks` whose X-Forwarded-* headers are believed, or none", prefixes(&c.Proxies)},
 		{"max-sockets", "20000", "`number` of sockets at once on this instance, 1 to 1000000", number(&c.MaxSockets, 1, 1_000_000)},
+		{"handshakes", "500", "`number` of handshakes per second on this instance, 1 to 100000; more are put off", number(&c.Handshakes, 1, 100_000)},
+		{"send-rate", "50", "`number` of messages per second that one person may send, 1 to 100000; more are put off", number(&c.SendRate, 1, 100_000)},
 		{"log-format", "text", "`text or json`", oneOf(&c.LogFormat, "text", "json")},
 		{"log-level", "info", "`level`: debug, info, warn or error", level(&c.LogLevel)},
 		{"dev", "false", "static files and templates from the disk, not from the binary", boolean(&c.Dev)},

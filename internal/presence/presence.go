@@ -104,11 +104,19 @@ func (p *Presence) Leave(ctx context.Context, room chat.Room, user string, forGo
 func (p *Presence) Run(ctx context.Context) {
 	tick := time.NewTicker(extendEvery)
 	defer tick.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+		late := time.Since(last)
+		last = time.Now()
+		if late > grace {
+			// This process stood still. Its people may be elsewhere by now, and it
+			// is about to find out: their leases are not to be extended before.
+			continue
 		}
 		p.extend(ctx)
 	}

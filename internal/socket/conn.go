@@ -22,6 +22,9 @@ const (
 	// frame of several objects, so that a slow but living client makes it.
 	writeTimeout = 15 * time.Second
 	frameBytes   = 64 << 10
+	// maxHasty is how many requests in a row may be too fast, as those are whose
+	// client does not wait for answers, before the connection is closed.
+	maxHasty = 200
 )
 
 // closing is a reason to close a socket that its peer is told.
@@ -43,15 +46,19 @@ type conn struct {
 	out *room.Reader
 	log *slog.Logger
 
+	pace *pace // fixed by Server.add
+
 	// Owned by the read loop.
-	here map[chat.Room]bool // rooms in which presence counts this connection
+	here    map[chat.Room]bool   // rooms in which presence counts this connection
+	stalled map[chat.Room]string // rooms in which a message of this key has to come first
+	hasty   int                  // requests in a row that were too fast
 }
 
 func newConn(s *Server, ws *websocket.Conn, ses session.Session) *conn {
 	return &conn{
 		srv: s, ws: ws, ses: ses, out: room.NewReader(ses.User),
 		log:  s.Log.With("user", ses.User),
-		here: map[chat.Room]bool{},
+		here: map[chat.Room]bool{}, stalled: map[chat.Room]string{},
 	}
 }
 
@@ -101,6 +108,9 @@ func (c *conn) read(ctx context.Context) error {
 		}
 		for _, req := range reqs {
 			c.handle(ctx, req)
+			if c.hasty > maxHasty {
+				return &closing{chat.CloseTooFast, "too fast"}
+			}
 		}
 	}
 }

@@ -101,6 +101,7 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 		return err
 	}
 	here := c.enter(ctx, name)
+	delete(c.stalled, name)
 	return c.srv.Hub.Join(ctx, c.out, name, after, func(r room.Replay) []byte {
 		return chat.Encode(chat.Joined{
 			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Here: here,
@@ -186,6 +187,9 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 			delete(c.here, name)
 			c.srv.Presence.Leave(ctx, name, c.ses.User, true)
 		}
+		if err := c.srv.notify(ctx, notice{For: c.ses.User}); err != nil {
+			c.log.Debug("leaving not told to the person's other sockets", "err", err)
+		}
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
 	return nil
@@ -230,6 +234,9 @@ func (c *conn) change(ctx context.Context, req chat.Request, d feed.Draft) error
 	return c.append(ctx, req, d)
 }
 
+// append makes the draft an event. Where it fails for now, later messages of this
+// connection to the room fail too until the same key comes again (or a join starts
+// afresh): a client that does not wait for answers must not be overtaken by itself.
 func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err error) {
 	if err := chat.CheckKey(req.Key); err != nil {
 		return err
@@ -238,10 +245,16 @@ func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err 
 		return err
 	}
 	d.From, d.Key = c.ses.User, req.Key
-	if err := c.listForAll(ctx, d.Room); err != nil {
+	if first, ok := c.stalled[d.Room]; ok && first != d.Key {
+		return &chat.Error{Code: chat.CodeUnavailable, Message: "An earlier message has to be repeated first.", RetryAfter: retryAfter}
+	}
+	r, err := c.appendNow(ctx, d)
+	var final *chat.Error
+	if err != nil && !(errors.As(err, &final) && final.RetryAfter == 0) {
+		c.stalled[d.Room] = d.Key
 		return err
 	}
-	r, err := c.srv.Feed.Append(ctx, d)
+	delete(c.stalled, d.Room)
 	if err != nil {
 		return err
 	}
@@ -249,6 +262,29 @@ func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err 
 		Answer: chat.OK(*req.ID), Room: d.Room, Event: r.Event, Seq: r.Event.Seq(), Duplicate: r.Duplicate,
 	}))
 	return nil
+}
+
+func (c *conn) appendNow(ctx context.Context, d feed.Draft) (feed.Receipt, error) {
+	if err := c.paced(); err != nil {
+		return feed.Receipt{}, err
+	}
+	if err := c.listForAll(ctx, d.Room); err != nil {
+		return feed.Receipt{}, err
+	}
+	return c.srv.Feed.Append(ctx, d)
+}
+
+// paced returns an error if this person is too fast.
+func (c *conn) paced() error {
+	if c.pace.limit.Allow() {
+		c.hasty = 0
+		return nil
+	}
+	c.hasty++
+	r := c.pace.limit.Reserve()
+	wait := r.Delay()
+	r.Cancel()
+	return &chat.Error{Code: chat.CodeTooFast, Message: "Too many messages at once: slow down a little.", RetryAfter: max(wait, 50*time.Millisecond)}
 }
 
 // listForAll sees to it that what is said in the room will be found: by both
@@ -347,7 +383,7 @@ func (c *conn) markRead(ctx context.Context, req chat.Request) error {
 
 func (c *conn) typing(ctx context.Context, req chat.Request) error {
 	name, err := c.feedRoom(req)
-	if err != nil || !c.here[name] {
+	if err != nil || !c.here[name] || c.paced() != nil {
 		return err
 	}
 	return c.srv.Relay.Publish(ctx, name, chat.Encode(chat.Notice{Type: "typing", Room: name, From: c.ses.User}))

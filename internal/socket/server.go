@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 
 	"chatd/internal/chat"
 	"chatd/internal/feed"
@@ -30,6 +31,14 @@ const (
 	keepInterval = 20 * time.Second
 	// requestTimeout bounds how long a request waits for Redis.
 	requestTimeout = 5 * time.Second
+	// deafTooLong is when the people of an instance that does not hear Redis are
+	// asked to move, in case that others do; moveWithin is how fast, and
+	// moveAgain when those who found no better place are asked again.
+	deafTooLong = 6 * time.Second
+	moveWithin  = 4 * time.Second
+	moveAgain   = 20 * time.Second
+	// admitWithin is how long a handshake waits for its turn before it is put off.
+	admitWithin = 300 * time.Millisecond
 	// closeTimeout bounds a close handshake with a peer that may be gone.
 	closeTimeout = 3 * time.Second
 )
@@ -45,6 +54,7 @@ type (
 	Relay interface {
 		Publish(ctx context.Context, room chat.Room, data []byte) error
 		Notify(ctx context.Context, data []byte) error
+		Deaf() time.Duration
 	}
 	Directory interface {
 		Join(ctx context.Context, user string, room chat.Room) (made, listed bool, err error)
@@ -69,6 +79,8 @@ type Options struct {
 	Instance  string
 	TextMax   int // code points
 	Max       int // sockets at once
+	Admit     int // handshakes per second
+	SendRate  int // messages per second of one person
 	Hub       *room.Hub
 	Feed      Feed
 	Relay     Relay
@@ -82,48 +94,65 @@ type Options struct {
 type Server struct {
 	Options
 
-	ctx  context.Context // ends with Close
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	ctx   context.Context // ends with Close
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	admit *rate.Limiter
 
 	mu       sync.Mutex
 	conns    map[*conn]bool
-	drained  chan struct{} // closed when draining and no socket is left
-	draining time.Time     // when the sockets have to be gone; zero: not draining
+	pace     map[string]*pace // of the people who are here
+	drained  chan struct{}    // closed when draining and no socket is left
+	draining time.Time        // when the sockets have to be gone; zero: not draining
 }
 
 // NewServer returns a server without sockets.
 func NewServer(opts Options) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Server{Options: opts, ctx: ctx, stop: stop, conns: map[*conn]bool{}, drained: make(chan struct{})}
+	return &Server{
+		Options: opts, ctx: ctx, stop: stop, admit: rate.NewLimiter(rate.Limit(opts.Admit), opts.Admit),
+		conns: map[*conn]bool{}, pace: map[string]*pace{}, drained: make(chan struct{}),
+	}
 }
 
 // ErrFull says that the instance takes no more sockets, for now.
 var ErrFull = errors.New("no more sockets here")
 
-// Serve shakes hands for the login ses, whose Origin has been checked, and serves
-// the socket until it is closed. It has answered the request in any case but
-// ErrFull. It does not end with the request's context.
-func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) error {
+// Admit waits for this handshake's turn. It returns ErrFull if that is too far
+// away, or no more sockets are to be had. It comes before anything that costs:
+// after a crash everybody comes at once.
+func (s *Server) Admit(ctx context.Context) error {
 	if s.Count() >= s.Max {
 		return ErrFull
 	}
+	ctx, cancel := context.WithTimeout(ctx, admitWithin)
+	defer cancel()
+	if s.admit.Wait(ctx) != nil {
+		return ErrFull
+	}
+	return nil
+}
+
+// Serve shakes hands for the login ses, whose Origin has been checked, and serves
+// the socket until it is closed. It has answered the request in any case. It does
+// not end with the request's context.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) {
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{chat.Subprotocol},
 		InsecureSkipVerify: true, // package web compares scheme and port too, and wants an Origin
 		CompressionMode:    websocket.CompressionDisabled,
 	})
 	if err != nil {
-		return nil // answered, and the stranger's fault
+		return // answered, and the stranger's fault
 	}
 	ws.SetReadLimit(chat.MaxFrameBytes)
 	c := newConn(s, ws, ses)
 	if !s.add(c) {
-		return ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
+		_ = ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
+		return
 	}
 	defer s.remove(c)
 	c.serve()
-	return nil
 }
 
 func (s *Server) add(c *conn) bool {
@@ -133,6 +162,11 @@ func (s *Server) add(c *conn) bool {
 		return false
 	}
 	s.conns[c] = true
+	if s.pace[c.ses.User] == nil {
+		s.pace[c.ses.User] = &pace{limit: rate.NewLimiter(rate.Limit(s.SendRate), 2*s.SendRate)}
+	}
+	c.pace = s.pace[c.ses.User]
+	c.pace.conns++
 	s.wg.Add(1)
 	open.Inc()
 	s.Hub.Add(c.out)
@@ -150,6 +184,9 @@ func (s *Server) remove(c *conn) {
 	s.Hub.Remove(c.out)
 	s.mu.Lock()
 	delete(s.conns, c)
+	if c.pace.conns--; c.pace.conns == 0 {
+		delete(s.pace, c.ses.User)
+	}
 	last := len(s.conns) == 0 && !s.draining.IsZero()
 	s.mu.Unlock()
 	open.Dec()
@@ -186,14 +223,25 @@ func (s *Server) all() []*conn {
 	return all
 }
 
-// Run keeps the logins of open sockets until ctx ends.
+// Run keeps the logins of open sockets, and asks people to move while this
+// instance does not hear Redis, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
-	tick := time.NewTicker(keepInterval)
-	defer tick.Stop()
+	keep, look := time.NewTicker(keepInterval), time.NewTicker(time.Second)
+	defer keep.Stop()
+	defer look.Stop()
+	var asked time.Time
 	for {
 		select {
-		case <-tick.C:
+		case <-keep.C:
 			s.keep(ctx)
+		case <-look.C:
+			if deaf := s.Relay.Deaf(); deaf > deafTooLong && time.Since(asked) > moveAgain {
+				asked = time.Now()
+				s.Log.Warn("Redis is not heard, people are asked to move", "deaf", deaf.Round(time.Second), "sockets", s.Count())
+				for _, c := range s.all() {
+					c.out.Push(drainNotice(moveWithin))
+				}
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -242,11 +290,17 @@ func (s *Server) logOut(logins []string) {
 	}
 }
 
+// A pace is how fast one person may send, by all connections here together.
+type pace struct {
+	limit *rate.Limiter
+	conns int // guarded by Server.mu
+}
+
 // A notice is what instances tell one another.
 type notice struct {
 	Ended string    `json:"ended,omitempty"` // a login that has ended
 	Made  chat.Room `json:"made,omitempty"`  // a public room that is new
-	For   string    `json:"for,omitempty"`   // the person on whose list Room is new
+	For   string    `json:"for,omitempty"`   // the person on whose list Room is new, or whose list has changed
 	Room  chat.Room `json:"room,omitempty"`
 }
 
@@ -295,6 +349,9 @@ func (s *Server) Control(data []byte) {
 	case n.For != "":
 		joined := true
 		tell := chat.Encode(chat.Notice{Type: "room", Room: n.Room, Joined: &joined, With: n.Room.With(n.For)})
+		if n.Room == "" {
+			tell = chat.Encode(chat.Notice{Type: "relist"})
+		}
 		for _, rd := range s.Hub.All() {
 			if rd.User == n.For {
 				rd.Push(tell)

@@ -27,7 +27,10 @@ import (
 const (
 	// requestTimeout bounds how long a request waits for Redis.
 	requestTimeout = 5 * time.Second
-	maxBodyBytes   = 16 << 10
+	// deafTooLong is when an instance that does not hear Redis leaves to others,
+	// who may hear it, what they can do as well.
+	deafTooLong  = 5 * time.Second
+	maxBodyBytes = 16 << 10
 )
 
 // The parts that a Server works with; the packages of these names say what their
@@ -40,7 +43,8 @@ type (
 		End(w http.ResponseWriter, r *http.Request) (login string, err error)
 	}
 	Sockets interface {
-		Serve(w http.ResponseWriter, r *http.Request, ses session.Session) error
+		Admit(ctx context.Context) error
+		Serve(w http.ResponseWriter, r *http.Request, ses session.Session)
 		LoginEnded(ctx context.Context, login string)
 		History(ctx context.Context, room chat.Room, before string, limit int) ([]json.RawMessage, error)
 	}
@@ -111,14 +115,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 
 // TurnAway makes the server answer with 503 whatever another instance can do as
 // well: pages, refreshes and handshakes, all safe to repeat, so that a balancer
-// repeats them there. What changes something is still done here.
+// repeats them there. What changes something is still done here. A server that
+// does not hear Redis does the same; where none does, the last 503 is a page that
+// explains.
 func (s *Server) TurnAway() { s.draining.Store(true) }
 
 func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		safe := c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead || c.Path() == "/session/refresh"
-		if s.draining.Load() && safe {
+		switch {
+		case s.draining.Load() && safe:
 			return errDraining
+		case safe && s.Redis.Deaf() > deafTooLong: // nothing can be read here, and waiting for it helps nobody
+			return fmt.Errorf("redis was not heard for %v: %w", s.Redis.Deaf().Round(time.Second), chat.ErrUnavailable)
 		}
 		return next(c)
 	}
@@ -128,7 +137,7 @@ var errDraining = &statusError{http.StatusServiceUnavailable, "draining", "This 
 
 func (s *Server) readyz(c echo.Context) error {
 	deaf := s.Redis.Deaf()
-	if deaf < 5*time.Second {
+	if deaf < deafTooLong {
 		s.heard.Store(true)
 	}
 	switch {
@@ -136,7 +145,7 @@ func (s *Server) readyz(c echo.Context) error {
 		return c.String(http.StatusServiceUnavailable, "draining\n")
 	case !s.heard.Load():
 		return c.String(http.StatusServiceUnavailable, "starting: waiting for Redis\n")
-	case deaf > 5*time.Second:
+	case deaf > deafTooLong:
 		return c.String(http.StatusOK, fmt.Sprintf("ready, but Redis has not been heard for %d s\n", int(deaf.Seconds())))
 	}
 	return c.String(http.StatusOK, "ready\n")
@@ -229,12 +238,16 @@ func (s *Server) shakeHands(c echo.Context) error {
 		return &statusError{http.StatusForbidden, "foreign_origin", "This page may not talk to this server."}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	if err := s.Sockets.Admit(ctx); err != nil {
+		return err
+	}
 	ses, err := s.Sessions.Read(r.WithContext(ctx))
-	cancel()
 	if err != nil {
 		return err
 	}
-	return s.Sockets.Serve(c.Response(), r, ses)
+	s.Sockets.Serve(c.Response(), r, ses)
+	return nil
 }
 
 func (s *Server) rooms(c echo.Context) error {

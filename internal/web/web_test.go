@@ -40,10 +40,10 @@ func (p *parts) Refresh(w http.ResponseWriter, r *http.Request) (session.Session
 	return session.Session{User: "alice"}, p.err
 }
 func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) { return "login", p.err }
-func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) error {
+func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) {
 	w.WriteHeader(http.StatusNoContent) // stands for the upgrade
-	return p.err
 }
+func (p *parts) Admit(context.Context) error                  { return p.err }
 func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append(p.ended, login) }
 func (p *parts) History(ctx context.Context, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
 	return nil, p.err
@@ -220,7 +220,13 @@ func TestReadinessWaitsForRedisOnce(t *testing.T) {
 	if w := do(s, "GET", "/readyz"); w.Code != 200 {
 		t.Fatalf("not ready: %d", w.Code)
 	}
+	if w := do(s, "GET", "/"); w.Code != 200 {
+		t.Fatalf("page %d", w.Code)
+	}
 	p.deaf = time.Hour // a Redis that no instance hears must not empty the balancer
+	if w := do(s, "GET", "/"); w.Code != 503 || !strings.Contains(w.Body.String(), "stay logged in") {
+		t.Fatalf("page %d %s", w.Code, w.Body)
+	}
 	if w := do(s, "GET", "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), "Redis") {
 		t.Fatalf("readyz %d %s", w.Code, w.Body)
 	}
