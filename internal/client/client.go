@@ -83,13 +83,12 @@ type Options struct {
 // methods are safe for concurrent use.
 type Client struct {
 	// fixed after New
-	opt    Options
-	base   *url.URL
-	origin string
-	user   string
-	http   *http.Client
-	log    *slog.Logger
-	wake   chan struct{} // capacity 1: something below was changed
+	opt  Options
+	base *url.URL
+	user string
+	http *http.Client
+	log  *slog.Logger
+	wake chan struct{} // capacity 1: something below was changed
 
 	running atomic.Bool
 
