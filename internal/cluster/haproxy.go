@@ -52,9 +52,8 @@ func (c *Cluster) fixedAddr() bool {
 }
 
 func (c *Cluster) haproxyCommand() *exec.Cmd {
-	// Only a reload writes this file. One from an earlier run would send people to
-	// addresses of then.
-	_ = os.Remove(c.stateFile())
+	// HAProxy would go by what the last reload saved, and not by the environment below.
+	_ = c.saveState("") // where this fails its log cannot be opened either, and Start says so
 
 	cmd := exec.Command(c.haproxy, "-W", "-db", "-f", c.config, "-S", c.masterSocket())
 	cmd.Env = append(os.Environ(), "BIND="+c.HAProxy.Addr, "RUNTIME_SOCKET="+c.RuntimeSocket(), "STATE_FILE="+c.stateFile())
@@ -190,7 +189,7 @@ func (c *Cluster) ReloadHAProxy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.stateFile(), []byte(servers+"\n"), 0o644); err != nil {
+	if err := c.saveState(servers); err != nil {
 		return err
 	}
 	before, err := c.worker(ctx)
@@ -208,6 +207,15 @@ func (c *Cluster) ReloadHAProxy(ctx context.Context) error {
 		info, err := c.Runtime(ctx, "show info")
 		return err == nil && strings.Contains(info, "Pid: "+now+"\n"), nil
 	})
+}
+
+// saveState keeps what was set at run time for the next reload; "" is nothing. What an
+// earlier run has left would send people to the addresses of then.
+func (c *Cluster) saveState(servers string) error {
+	if servers == "" {
+		servers = "1" // the format's version
+	}
+	return os.WriteFile(c.stateFile(), []byte(servers+"\n"), 0o644)
 }
 
 // worker is the process id of the worker that takes new connections.

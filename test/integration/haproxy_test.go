@@ -409,6 +409,15 @@ func TestSlotIsAddedAndTakenAwayAtRunTime(t *testing.T) {
 	}
 	tr.more(t, 200)
 	tr.mustBeWhole(t, soon)
+
+	// A start goes by what there is now, not by what the reload had saved.
+	c.HAProxy.Kill()
+	if err := c.HAProxy.Start(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AwaitState(within(t, 5*time.Second), added, "MAINT"); err != nil {
+		t.Error(err)
+	}
 	if again, err := c.Add(within(t, 15*time.Second)); err != nil || again.Name != added.Name {
 		t.Errorf("the slot is not free again: %v, %v", again, err)
 	}
