@@ -5,6 +5,9 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS   += --no-print-directory
 
+# Debian keeps servers where not everybody looks.
+export PATH := $(PATH):/usr/sbin
+
 N    ?= 3
 ADDR ?= 127.0.0.1:8000
 

@@ -4,14 +4,17 @@ package integration_test
 
 import (
 	"debug/elf"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"chatd/internal/cluster"
 )
@@ -207,4 +210,105 @@ func TestHAProxyAcceptsItsConfigurations(t *testing.T) {
 		env = append(env, name+"="+value)
 	}
 	check("compose", args, env)
+}
+
+func TestComposeFindsInstancesByDNS(t *testing.T) {
+	c := startCluster(t, 1)
+	resolver := serveDNS(t)
+	front, err := net.Listen("tcp", "127.0.0.1:0") // for its port
+	if err != nil {
+		t.Fatal(err)
+	}
+	front.Close()
+	_, port, err := net.SplitHostPort(c.Instances()[0].Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	dir := filepath.Join(root(t), "haproxy")
+	cmd := exec.CommandContext(t.Context(), "haproxy", "-db", "-f", filepath.Join(dir, "haproxy.cfg"), "-f", filepath.Join(dir, "compose.cfg"))
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin", "BIND="+front.Addr().String(), "BACKEND=chatd-by-dns",
+		"CHATD_DNS=chatd.test:"+port, "RESOLVER="+resolver, "STATE_FILE=/dev/null", "RUNTIME_SOCKET="+filepath.Join(t.TempDir(), "sock"),
+		"CHATD_1_STATE=disabled", "CHATD_2_STATE=disabled", "CHATD_3_STATE=disabled")
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(out.String())
+		}
+	})
+
+	p := visitor(t, "http://"+front.Addr().String())
+	eventually(t, 10*time.Second, "a login through an instance that DNS named", func() bool {
+		return p.login(within(t, 5*time.Second), "alice") == nil
+	})
+	if pin := p.pin(); pin == "" || pin == "chatd-1" {
+		t.Errorf("pinned to %q, want a hash of the address", pin)
+	}
+	s := reopenAt(t, p)
+	defer s.close()
+	if s.instance != "chatd-1" {
+		t.Errorf("socket on %q", s.instance)
+	}
+}
+
+// reopenAt is reopen where the pin is no instance's name.
+func reopenAt(t *testing.T, p *person) *socket {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	if _, err := p.refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// serveDNS answers every question for an IPv4 address with 127.0.0.1, as Docker's DNS
+// does with the containers of a service.
+func serveDNS(t *testing.T) (addr string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { conn.Close(); <-done })
+	go func() {
+		defer close(done)
+		packet := make([]byte, 4096)
+		for {
+			n, from, err := conn.ReadFrom(packet)
+			if err != nil {
+				return // closed
+			}
+			var m dnsmessage.Message
+			if m.Unpack(packet[:n]) != nil || len(m.Questions) != 1 {
+				continue
+			}
+			q := m.Questions[0]
+			m.Response, m.Additionals = true, nil
+			if q.Type == dnsmessage.TypeA {
+				m.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 1},
+					Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
+				}}
+			}
+			answer, err := m.Pack()
+			if err != nil {
+				continue
+			}
+			if _, err := conn.WriteTo(answer, from); err != nil {
+				return
+			}
+		}
+	}()
+	return conn.LocalAddr().String()
 }
