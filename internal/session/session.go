@@ -60,6 +60,7 @@ type Session struct {
 	User    string    // canonical name
 	Since   time.Time // when the login was made
 	Expires time.Time // when it ends if nothing is heard of it any more
+	Ends    time.Time // when it ends in any case
 }
 
 // Options are what an operator decides.
@@ -201,11 +202,11 @@ func (s *Store) load(ctx context.Context, login string) (Session, error) {
 }
 
 func (s *Store) session(login, user string, since time.Time) Session {
-	expires := time.Now().Add(s.opts.Idle)
-	if end := since.Add(s.opts.Max); end.Before(expires) {
-		expires = end
+	ses := Session{Login: login, User: user, Since: since, Expires: time.Now().Add(s.opts.Idle), Ends: since.Add(s.opts.Max)}
+	if ses.Ends.Before(ses.Expires) {
+		ses.Expires = ses.Ends
 	}
-	return Session{Login: login, User: user, Since: since, Expires: expires}
+	return ses
 }
 
 //go:embed refresh.lua

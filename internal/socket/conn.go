@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ type conn struct {
 	// Fixed after newConn.
 	srv *Server
 	ws  *websocket.Conn
+	net net.Conn
 	ses session.Session
 	out *room.Reader
 	log *slog.Logger
@@ -54,9 +56,9 @@ type conn struct {
 	hasty   int                  // requests in a row that were too fast
 }
 
-func newConn(s *Server, ws *websocket.Conn, ses session.Session) *conn {
+func newConn(s *Server, ws *websocket.Conn, network net.Conn, ses session.Session) *conn {
 	return &conn{
-		srv: s, ws: ws, ses: ses, out: room.NewReader(ses.User),
+		srv: s, ws: ws, net: network, ses: ses, out: room.NewReader(ses.User),
 		log:  s.Log.With("user", ses.User),
 		here: map[chat.Room]bool{}, stalled: map[chat.Room]string{},
 	}
@@ -154,24 +156,38 @@ func (c *conn) writeFrame(ctx context.Context, frame []byte) error {
 // page can see, and finds out whether the peer lives, by a WebSocket ping.
 func (c *conn) ping(ctx context.Context) {
 	object := chat.Encode(chat.Notice{Type: "ping"})
-	wait := chat.PingInterval/2 + rand.N(chat.PingInterval/2) // so that not all are due at once
+	due := time.NewTimer(chat.PingInterval/2 + rand.N(chat.PingInterval/2)) // so that not all are due at once
+	defer due.Stop()
+	end := time.NewTimer(time.Until(c.ses.Ends))
+	defer end.Stop()
 	for {
 		select {
-		case <-time.After(wait):
+		case <-due.C:
+		case <-end.C:
+			// Redis' clock decides; a look in vain is repeated.
+			_ = c.srv.keepLogins(ctx, c.ses.Login)
+			end.Reset(time.Second / 2)
+			continue
 		case <-ctx.Done():
 			return
 		}
-		wait = chat.PingInterval
+		due.Reset(chat.PingInterval)
 		c.out.Push(object)
 		pong, cancel := context.WithTimeout(ctx, chat.PingInterval)
 		err := c.ws.Ping(pong)
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			c.out.Close(&closing{chat.CloseGoingAway, "no answer to a ping"})
-			_ = c.ws.CloseNow() // the close handshake would wait for a peer that is silent
+			_ = c.net.Close() // a write under way would wait for a peer that is silent
 			return
 		}
 	}
+}
+
+// logOut tells the peer that its login ended, and closes the connection.
+func (c *conn) logOut() {
+	c.out.Push(chat.Encode(chat.Notice{Type: "logout"}))
+	c.out.Close(&closing{chat.CloseLoggedOut, "the login ended"})
 }
 
 // close tells the peer why, as err is for peers, and ends the connection. A peer
@@ -190,8 +206,8 @@ func (c *conn) close(err error) {
 		return
 	}
 	closed.WithLabelValues(fmt.Sprint(why.code)).Inc()
-	// Close waits for the peer's answer longer than a drain has time.
-	kill := time.AfterFunc(closeTimeout, func() { _ = c.ws.CloseNow() })
+	// Close waits for the peer's answer for 5 s, and CloseNow waits for Close.
+	kill := time.AfterFunc(closeTimeout, func() { _ = c.net.Close() })
 	defer kill.Stop()
 	_ = c.ws.Close(websocket.StatusCode(why.code), why.reason)
 	_ = c.ws.CloseNow()

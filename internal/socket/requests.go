@@ -80,10 +80,12 @@ func (c *conn) room(req chat.Request) (chat.Room, error) {
 func (c *conn) feedRoom(req chat.Request) (chat.Room, error) {
 	name, err := c.room(req)
 	if err == nil && name == chat.Universe {
-		err = &chat.Error{Code: chat.CodeForbidden, Message: "universe only shows what is said in the public rooms."}
+		err = errUniverse
 	}
 	return name, err
 }
+
+var errUniverse = &chat.Error{Code: chat.CodeForbidden, Message: "universe only shows what is said in the public rooms."}
 
 func (c *conn) join(ctx context.Context, req chat.Request) error {
 	name, err := c.room(req)
@@ -334,6 +336,9 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 // an event, or the newest if before is "". Errors are *chat.Error,
 // chat.ErrUnavailable, or chat.ErrLost.
 func (s *Server) History(ctx context.Context, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
+	if name == chat.Universe {
+		return nil, errUniverse
+	}
 	id, err := chat.ParseEventID("before", before)
 	if err != nil {
 		return nil, err

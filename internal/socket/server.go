@@ -7,12 +7,16 @@
 package socket
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,8 +43,12 @@ const (
 	moveAgain   = 20 * time.Second
 	// admitWithin is how long a handshake waits for its turn before it is put off.
 	admitWithin = 300 * time.Millisecond
-	// closeTimeout bounds a close handshake with a peer that may be gone.
-	closeTimeout = 3 * time.Second
+	// closeTimeout bounds a close handshake with a peer that does not answer: a
+	// login that ended has no socket a second later.
+	closeTimeout = 800 * time.Millisecond
+	// endedFor is how long the end of a login is remembered for handshakes that
+	// read it as good just before.
+	endedFor = 4 * requestTimeout
 )
 
 // The parts that a Server works with; the packages of these names say what their
@@ -102,8 +110,9 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[*conn]bool
 	pace     map[string]*pace // of the people who are here
-	drained  chan struct{}    // closed when draining and no socket is left
-	draining time.Time        // when the sockets have to be gone; zero: not draining
+	ended    map[string]time.Time
+	drained  chan struct{} // closed when draining and no socket is left
+	draining time.Time     // when the sockets have to be gone; zero: not draining
 }
 
 // NewServer returns a server without sockets.
@@ -111,7 +120,7 @@ func NewServer(opts Options) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Server{
 		Options: opts, ctx: ctx, stop: stop, admit: rate.NewLimiter(rate.Limit(opts.Admit), opts.Admit),
-		conns: map[*conn]bool{}, pace: map[string]*pace{}, drained: make(chan struct{}),
+		conns: map[*conn]bool{}, pace: map[string]*pace{}, ended: map[string]time.Time{}, drained: make(chan struct{}),
 	}
 }
 
@@ -137,7 +146,8 @@ func (s *Server) Admit(ctx context.Context) error {
 // the socket until it is closed. It has answered the request in any case. It does
 // not end with the request's context.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) {
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	h := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{chat.Subprotocol},
 		InsecureSkipVerify: true, // package web compares scheme and port too, and wants an Origin
 		CompressionMode:    websocket.CompressionDisabled,
@@ -146,13 +156,26 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 		return // answered, and the stranger's fault
 	}
 	ws.SetReadLimit(chat.MaxFrameBytes)
-	c := newConn(s, ws, ses)
+	c := newConn(s, ws, h.conn, ses)
 	if !s.add(c) {
 		_ = ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
 		return
 	}
 	defer s.remove(c)
 	c.serve()
+}
+
+// A hijacker keeps hold of the network connection: only closing that ends a close
+// handshake whose peer does not answer.
+type hijacker struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
 }
 
 func (s *Server) add(c *conn) bool {
@@ -174,6 +197,9 @@ func (s *Server) add(c *conn) bool {
 		Type: "welcome", User: c.ses.User, Instance: s.Instance, SessionExpiresAt: c.ses.Expires.UTC(),
 		PingMillis: chat.PingInterval.Milliseconds(), Limits: chat.Limits{Text: s.TextMax},
 	}))
+	if _, ended := s.ended[c.ses.Login]; ended { // between the look at the session and here
+		c.logOut()
+	}
 	if left := time.Until(s.draining); !s.draining.IsZero() {
 		c.out.Push(drainNotice(left / 2))
 	}
@@ -248,29 +274,31 @@ func (s *Server) Run(ctx context.Context) {
 	}
 }
 
-// keep tells Redis which logins are in use, and closes the sockets of those that
-// have ended.
+// keep keeps the logins of all sockets.
 func (s *Server) keep(ctx context.Context) {
-	seen := map[string]bool{}
-	var logins []string
+	logins := map[string]bool{}
 	for _, c := range s.all() {
-		if !seen[c.ses.Login] {
-			seen[c.ses.Login] = true
-			logins = append(logins, c.ses.Login)
+		logins[c.ses.Login] = true
+	}
+	for some := range slices.Chunk(slices.Collect(maps.Keys(logins)), 500) {
+		if s.keepLogins(ctx, some...) != nil {
+			return // the next time is soon enough
 		}
 	}
-	for len(logins) > 0 {
-		n := min(len(logins), 500)
-		c, cancel := context.WithTimeout(ctx, requestTimeout)
-		ended, err := s.Sessions.Keep(c, logins[:n])
-		cancel()
-		if err != nil {
-			s.Log.Warn("logins not kept, trying again", "err", err)
-			return
-		}
-		s.logOut(ended)
-		logins = logins[n:]
+}
+
+// keepLogins tells Redis that these logins are in use, and closes the sockets of
+// those that have ended.
+func (s *Server) keepLogins(ctx context.Context, logins ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	ended, err := s.Sessions.Keep(ctx, logins)
+	if err != nil {
+		s.Log.Warn("logins not kept, trying again", "err", err)
+		return err
 	}
+	s.logOut(ended)
+	return nil
 }
 
 // logOut closes the sockets of logins that have ended.
@@ -278,14 +306,16 @@ func (s *Server) logOut(logins []string) {
 	if len(logins) == 0 {
 		return
 	}
-	ended := map[string]bool{}
+	now := time.Now()
+	s.mu.Lock()
+	maps.DeleteFunc(s.ended, func(_ string, at time.Time) bool { return now.Sub(at) > endedFor })
 	for _, login := range logins {
-		ended[login] = true
+		s.ended[login] = now
 	}
+	s.mu.Unlock()
 	for _, c := range s.all() {
-		if ended[c.ses.Login] {
-			c.out.Push(chat.Encode(chat.Notice{Type: "logout"}))
-			c.out.Close(&closing{chat.CloseLoggedOut, "the login ended"})
+		if slices.Contains(logins, c.ses.Login) {
+			c.logOut()
 		}
 	}
 }
