@@ -202,10 +202,10 @@ func (c *Cluster) ReloadHAProxy(ctx context.Context) error {
 	return c.await(ctx, "haproxy: a new worker after the reload", func() (bool, error) {
 		now, err := c.worker(ctx)
 		if err != nil || now == "" || now == before {
-			return false, nil // the master's socket is closed for a moment
+			return false, err
 		}
 		info, err := c.Runtime(ctx, "show info")
-		return err == nil && strings.Contains(info, "Pid: "+now+"\n"), nil
+		return strings.Contains(info, "Pid: "+now+"\n"), err
 	})
 }
 
@@ -231,18 +231,24 @@ func (c *Cluster) worker(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// await looks until there is what it waits for, or ctx ends.
+// await looks until there is what it waits for, or ctx ends. A look that fails is one
+// that has not seen it: HAProxy may be starting, or busy.
 func (c *Cluster) await(ctx context.Context, what string, look func() (bool, error)) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
+	var last error
 	for {
-		if ok, err := look(); err != nil || ok {
-			return err
+		ok, err := look()
+		if ok {
+			return nil
+		}
+		if ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: not in time: %w", what, context.Cause(ctx))
+			return fmt.Errorf("%s: not in time: %w", what, errors.Join(context.Cause(ctx), last))
 		}
 	}
 }
