@@ -1,0 +1,387 @@
+package socket_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+
+	"chatd/internal/chat"
+	"chatd/internal/chattest"
+	"chatd/internal/directory"
+	"chatd/internal/feed"
+	"chatd/internal/presence"
+	"chatd/internal/room"
+	"chatd/internal/session"
+	"chatd/internal/socket"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A kit is an instance on an embedded Redis; ?user=NAME stands for a login.
+type kit struct {
+	*testing.T
+	*socket.Server
+	url   string
+	fails atomic.Int64 // appends that fail from now on
+	ended atomic.Value // the login that Keep says has ended
+}
+
+func (k *kit) Append(ctx context.Context, d feed.Draft) (feed.Receipt, error) {
+	if k.fails.Add(-1) >= 0 {
+		return feed.Receipt{}, fmt.Errorf("append: %w", chat.ErrUnavailable)
+	}
+	return k.Server.Feed.(*failing).Feed.Append(ctx, d)
+}
+
+// failing is the feed, but for appends that the kit lets fail.
+type failing struct {
+	*feed.Feed
+	kit *kit
+}
+
+func (f *failing) Append(ctx context.Context, d feed.Draft) (feed.Receipt, error) {
+	return f.kit.Append(ctx, d)
+}
+
+func (k *kit) Keep(ctx context.Context, logins []string) ([]string, error) {
+	if l, _ := k.ended.Load().(string); l != "" {
+		return []string{l}, nil
+	}
+	return nil, nil
+}
+
+func newKit(t *testing.T, sendRate int) *kit {
+	rdb, _ := chattest.Embedded(t)
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	f := feed.New(rdb, 1000)
+	relay := feed.NewRelay(rdb, "one", log)
+	hub := room.NewHub(f, relay, 50, log)
+	k := &kit{T: t}
+	k.Server = socket.NewServer(socket.Options{
+		Instance: "one", TextMax: 100, Max: 100, Admit: 1000, SendRate: sendRate,
+		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: directory.New(rdb),
+		Presence: presence.New(rdb, feed.News, log), Sessions: k, Log: log,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { relay.Run(ctx, k.Server) })
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user := r.URL.Query().Get("user")
+		k.Serve(w, r, session.Session{User: user, Login: "login of " + user, Ends: time.Now().Add(time.Hour)})
+	}))
+	k.url = web.URL
+	t.Cleanup(func() {
+		k.Server.Close()
+		web.Close()
+		cancel()
+		wg.Wait()
+		hub.Close()
+	})
+	return k
+}
+
+type peer struct {
+	*testing.T
+	ws   *websocket.Conn
+	rest []string
+	id   int
+}
+
+func (k *kit) dial(user string) *peer {
+	k.Helper()
+	ws, _, err := websocket.Dial(k.Context(), k.url+"?user="+user, &websocket.DialOptions{Subprotocols: []string{chat.Subprotocol}})
+	if err != nil {
+		k.Fatal(err)
+	}
+	ws.SetReadLimit(1 << 22)
+	k.Cleanup(func() { _ = ws.CloseNow() })
+	p := &peer{T: k.T, ws: ws}
+	p.want(`"type":"welcome"`)
+	return p
+}
+
+func (p *peer) write(objects ...string) {
+	p.Helper()
+	if err := p.ws.Write(p.Context(), websocket.MessageText, []byte(strings.Join(objects, "\n"))); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *peer) next() (string, error) {
+	for len(p.rest) == 0 {
+		ctx, cancel := context.WithTimeout(p.Context(), 10*time.Second)
+		_, data, err := p.ws.Read(ctx)
+		cancel()
+		if err != nil {
+			return "", err
+		}
+		p.rest = strings.Split(string(data), "\n")
+	}
+	object := p.rest[0]
+	p.rest = p.rest[1:]
+	return object, nil
+}
+
+// want reads until an object has all parts, and returns it.
+func (p *peer) want(parts ...string) string {
+	p.Helper()
+	for {
+		object, err := p.next()
+		if err != nil {
+			p.Fatalf("waiting for %s: %v", parts, err)
+		}
+		all := true
+		for _, part := range parts {
+			all = all && strings.Contains(object, part)
+		}
+		if all {
+			return object
+		}
+	}
+}
+
+// closed reads until the socket is closed, and returns the code.
+func (p *peer) closed() int {
+	p.Helper()
+	for {
+		if _, err := p.next(); err != nil {
+			return int(websocket.CloseStatus(err))
+		}
+	}
+}
+
+func send(id int, key, text string) string {
+	return fmt.Sprintf(`{"type":"send","id":%d,"room":"general","key":"%s","text":"%s"}`, id, key, text)
+}
+
+func TestEachRequestIsAnsweredOnce(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	alice.write(`{"type":"join","id":1,"room":"General"}`, send(2, "k", "hi"), send(3, "k", "hi"), send(4, "k", "other"),
+		`{"type":"dance","id":5}`, `{"type":"typing","room":"general"}`, `{"type":"history","id":6,"room":"general","limit":201}`,
+		`{"type":"history","id":7,"room":"general"}`, `{"type":"rooms","id":8}`, `{"type":"send","id":9,"room":"universe","key":"k","text":"x"}`,
+		`{"type":"join","id":10,"room":"@bob:cathy"}`, `{"type":"leave","id":11,"room":"general"}`)
+	answers := map[int64]string{}
+	for len(answers) < 11 {
+		object := alice.want(`"id":`)
+		var a struct {
+			ID             int64
+			Type, Code     string
+			Room           string
+			Duplicate      bool
+			RetryAfterMS   int64 `json:"retry_after_ms"`
+			Events, Rooms  []json.RawMessage
+			Message, Event string
+		}
+		if err := json.Unmarshal([]byte(object), &a); err != nil {
+			t.Fatal(err)
+		}
+		if answers[a.ID] != "" {
+			t.Fatalf("request %d was answered twice", a.ID)
+		}
+		answers[a.ID] = fmt.Sprint(a.Type, " ", a.Code, a.Room, " ", a.Duplicate, len(a.Events), len(a.Rooms), a.RetryAfterMS)
+	}
+	for id, want := range map[int64]string{
+		1: "ok general false 0 0 0", 2: "ok general false 0 0 0", 3: "ok general true 0 0 0", 4: "error key_reused false 0 0 0",
+		5: "error unknown_type false 0 0 0", 6: "error bad_request false 0 0 0", 7: "ok general false 1 0 0", 8: "ok  false 0 1 0",
+		9: "error forbidden false 0 0 0", 10: "error forbidden false 0 0 0", 11: "ok general false 0 0 0",
+	} {
+		if answers[id] != want {
+			t.Errorf("request %d: %q, want %q", id, answers[id], want)
+		}
+	}
+}
+
+// Messages sent without waiting for answers, of which one in the middle fails
+// for a while: none overtakes it.
+func TestABurstIsNotOvertakenByItself(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	alice.write(`{"type":"join","id":1,"room":"general"}`, send(2, "a", "a"))
+	alice.want(`"id":2`, `"ok"`)
+	k.fails.Store(1)
+	alice.write(send(3, "b", "b"), send(4, "c", "c"), `{"type":"send","id":5,"room":"other","key":"x","text":"x"}`, send(6, "c", "c"), send(7, "b", "b"), send(8, "c", "c"))
+	for _, want := range []string{`"error","id":3,"code":"unavailable"`, `"error","id":4,"code":"unavailable"`, `"ok","id":5`, `"error","id":6`, `"ok","id":7`, `"ok","id":8`} {
+		alice.want(want)
+	}
+	alice.write(`{"type":"history","id":9,"room":"general"}`)
+	history := alice.want(`"id":9`)
+	if a, b, c := strings.Index(history, `"text":"a"`), strings.Index(history, `"text":"b"`), strings.Index(history, `"text":"c"`); a < 0 || b < a || c < b {
+		t.Fatalf("order in %s", history)
+	}
+
+	k.fails.Store(1) // whoever gives up on a message says so by joining
+	alice.write(send(10, "d", "d"), `{"type":"join","id":11,"room":"general"}`, send(12, "e", "e"))
+	alice.want(`"error","id":10`)
+	alice.want(`"ok","id":12`)
+}
+
+func TestWhoIsTooFastIsSlowedAndThenClosed(t *testing.T) {
+	k := newKit(t, 5)
+	alice, bob := k.dial("alice"), k.dial("bob")
+	for i := range 10 {
+		alice.write(send(i+1, fmt.Sprint("k", i), "x"))
+		alice.want(`"ok"`)
+	}
+	alice.write(send(11, "k11", "x"))
+	alice.want(`"id":11`, `"too_fast"`, `"retry_after_ms":`)
+	bob.write(send(1, "k", "not bob's fault"))
+	bob.want(`"ok","id":1`)
+	go func() {
+		for i := range 400 {
+			if alice.ws.Write(t.Context(), websocket.MessageText, []byte(send(100+i, "k11", "x"))) != nil {
+				return
+			}
+		}
+	}()
+	if code := alice.closed(); code != chat.CloseTooFast {
+		t.Fatalf("closed with %d", code)
+	}
+}
+
+func TestAnEndedLoginHasNoSocketASecondLater(t *testing.T) {
+	k := newKit(t, 1000)
+	alice, other, bob := k.dial("alice"), k.dial("alice"), k.dial("bob")
+	start := time.Now()
+	k.LoginEnded(t.Context(), "login of alice")
+	alice.want(`"type":"logout"`)
+	if code := alice.closed(); code != chat.CloseLoggedOut {
+		t.Fatalf("closed with %d", code)
+	}
+	// The other one does not read, and so does not answer the close.
+	chattest.Eventually(t, "both sockets are gone", func() bool { return k.Count() == 1 })
+	if took := time.Since(start); took > time.Second {
+		t.Fatalf("the sockets were gone after %v", took)
+	}
+	_ = other
+	bob.write(`{"type":"rooms","id":1}`)
+	bob.want(`"ok","id":1`)
+
+	// A handshake that saw the login as good a moment ago.
+	ws, _, err := websocket.Dial(t.Context(), k.url+"?user=alice", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	late := &peer{T: t, ws: ws}
+	if code := late.closed(); code != chat.CloseLoggedOut {
+		t.Fatalf("closed with %d", code)
+	}
+}
+
+func TestAnExpiredLoginIsFoundAtItsEnd(t *testing.T) {
+	k := newKit(t, 1000)
+	k.ended.Store("login of alice")
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.Serve(w, r, session.Session{User: "alice", Login: "login of alice", Ends: time.Now().Add(100 * time.Millisecond)})
+	}))
+	t.Cleanup(web.Close)
+	k.url = web.URL
+	if code := k.dial("alice").closed(); code != chat.CloseLoggedOut {
+		t.Fatalf("closed with %d", code)
+	}
+}
+
+// Clients that move have time to; who does not move is closed with 1012 inside
+// the drain, and who comes meanwhile is asked to move too.
+func TestDrainIsBounded(t *testing.T) {
+	k := newKit(t, 1000)
+	moves, stays := k.dial("alice"), k.dial("bob")
+	const within = 2 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	start, done := time.Now(), make(chan time.Duration, 1)
+	go func() { k.Drain(ctx); done <- time.Since(start) }()
+	moves.want(`"type":"drain","within_ms":`)
+	if err := moves.ws.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Fatal(err)
+	}
+	k.dial("cathy").want(`"type":"drain","within_ms":`)
+	stays.want(`"type":"drain"`)
+	if code := stays.closed(); code != chat.CloseRestart {
+		t.Fatalf("closed with %d", code)
+	}
+	if took := <-done; took < within/2 || took > within+100*time.Millisecond {
+		t.Fatalf("the drain took %v", took)
+	}
+}
+
+func TestDrainEndsWhenAllHaveMoved(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan struct{})
+	go func() { k.Drain(ctx); close(done) }()
+	alice.want(`"type":"drain"`)
+	_ = alice.ws.Close(websocket.StatusNormalClosure, "")
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the drain waits for nobody")
+	}
+}
+
+func TestBadFramesCloseOneSocketOnly(t *testing.T) {
+	k := newKit(t, 1000)
+	good := k.dial("good")
+	for name, c := range map[string]struct {
+		kind websocket.MessageType
+		data string
+		want int
+	}{
+		"not JSON":      {websocket.MessageText, "hello", chat.CloseBadFrame},
+		"an array":      {websocket.MessageText, "[]", chat.CloseBadFrame},
+		"without an id": {websocket.MessageText, `{"type":"rooms"}`, chat.CloseBadFrame},
+		"not UTF-8":     {websocket.MessageText, "{\"type\":\"\xff\"}", chat.CloseBadFrame},
+		"binary":        {websocket.MessageBinary, `{"type":"rooms","id":1}`, chat.CloseBadFrame},
+		"too large":     {websocket.MessageText, `{"type":"` + strings.Repeat("x", chat.MaxFrameBytes) + `"}`, chat.CloseTooLarge},
+	} {
+		bad := k.dial("bad")
+		if err := bad.ws.Write(t.Context(), c.kind, []byte(c.data)); err != nil {
+			t.Fatal(err)
+		}
+		if code := bad.closed(); code != c.want {
+			t.Errorf("%s: closed with %d, want %d", name, code, c.want)
+		}
+	}
+	good.write(`{"type":"rooms","id":1}`)
+	good.want(`"ok","id":1`)
+}
+
+func TestHandshakesWaitForTheirTurn(t *testing.T) {
+	s := socket.NewServer(socket.Options{Admit: 10, Max: 100})
+	defer s.Close()
+	var admitted, refused atomic.Int64
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range 50 {
+		wg.Go(func() {
+			switch err := s.Admit(t.Context()); {
+			case err == nil:
+				admitted.Add(1)
+			case errors.Is(err, socket.ErrFull):
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	// Ten at once, and those whose turn, each a tenth of a second, is near.
+	if n := admitted.Load(); n < 10 || n > 14 || time.Since(start) > time.Second {
+		t.Fatalf("%d admitted, %d put off, in %v", n, refused.Load(), time.Since(start))
+	}
+}
