@@ -44,6 +44,10 @@ type Options struct {
 	// addresses, name and Redis itself; no CHATD_ variable of this process gets through.
 	Env []string
 
+	// RedisAddr is asked once per instance for the host:port at which it reaches Redis,
+	// which is at real: a proxy that makes faults, say. nil, or "" for an answer: at real.
+	RedisAddr func(instance, real string) string
+
 	// Died hears of a process that ended though nobody asked it to. It is called on a
 	// goroutine of that process and must not block.
 	Died func(p *Process, how error)
@@ -149,7 +153,7 @@ func (c *Cluster) start(ctx context.Context) error {
 func (c *Cluster) startRedis(ctx context.Context) error {
 	c.Redis = c.newProcess("redis", func() *exec.Cmd {
 		host, port, _ := strings.Cut(c.Redis.Addr, ":")
-		return exec.Command(c.redisServer, "--bind", host, "--port", port, "--dir", filepath.Join(c.dir, "redis"),
+		return exec.Command(c.redisServer, "--bind", host, "--port", port, "--dir", c.RedisDir(),
 			// Confirmed means kept, whatever dies: each write is on the disk before its answer.
 			"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no")
 	}, nil)
@@ -157,16 +161,25 @@ func (c *Cluster) startRedis(ctx context.Context) error {
 	return c.startOnFreePorts(ctx, c.Redis, &c.Redis.Addr)
 }
 
-// RedisURL is what the instances connect to.
+// RedisURL is what the instances connect to, but for Options.RedisAddr.
 func (c *Cluster) RedisURL() string { return "redis://" + c.Redis.Addr }
+
+// RedisDir is the folder with Redis's append-only files.
+func (c *Cluster) RedisDir() string { return filepath.Join(c.dir, "redis") }
 
 func (c *Cluster) newInstance(slot int) *Instance {
 	i := &Instance{slot: slot}
-	i.Process = c.newProcess(fmt.Sprintf("chatd-%d", slot), func() *exec.Cmd {
+	name, redis := fmt.Sprintf("chatd-%d", slot), c.RedisURL()
+	if c.opts.RedisAddr != nil {
+		if addr := c.opts.RedisAddr(name, c.Redis.Addr); addr != "" {
+			redis = "redis://" + addr
+		}
+	}
+	i.Process = c.newProcess(name, func() *exec.Cmd {
 		cmd := exec.Command(c.opts.Chatd)
 		cmd.Env = append(foreignEnv(), c.opts.Env...)
 		cmd.Env = append(cmd.Env, "CHATD_ADDR="+i.Addr, "CHATD_ADMIN_ADDR="+i.Admin,
-			"CHATD_INSTANCE="+i.Name, "CHATD_REDIS_URL="+c.RedisURL())
+			"CHATD_INSTANCE="+i.Name, "CHATD_REDIS_URL="+redis)
 		return cmd
 	}, func(ctx context.Context) error { return getOK(ctx, i.URL()+"/readyz") })
 	return i

@@ -192,6 +192,25 @@ func (p *Process) Wait(ctx context.Context) error {
 	}
 }
 
+// ExitCode is the status that the last run ended with: -1 while it runs, before the
+// first, and where a signal ended it.
+func (p *Process) ExitCode() int {
+	p.mu.Lock()
+	r := p.run
+	p.mu.Unlock()
+	if r == nil || r.alive() {
+		return -1
+	}
+	var failed *exec.ExitError
+	switch {
+	case r.err == nil:
+		return 0
+	case errors.As(r.err, &failed):
+		return failed.ExitCode()
+	}
+	return -1
+}
+
 // Restart is a planned restart: Term, Wait, Start.
 func (p *Process) Restart(ctx context.Context) error {
 	p.Term()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +28,8 @@ func TestMain(m *testing.M) {
 	case "fail":
 		fmt.Println("boom")
 		os.Exit(3)
+	case "well":
+		os.Exit(0)
 	case "taken":
 		fmt.Println("listen tcp 127.0.0.1:1: bind: address already in use")
 		os.Exit(1)
@@ -116,6 +119,44 @@ func TestDeathThatWasAskedForIsNot(t *testing.T) {
 	}
 	if len(deaths) > 0 {
 		t.Errorf("reported: %v", <-deaths)
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	for program, want := range map[string]int{"well": 0, "fail": 3} {
+		p, _ := process(t, role(program), never)
+		if got := p.ExitCode(); got != -1 {
+			t.Errorf("before the first run: %d", got)
+		}
+		if err := p.Start(within(t, 10*time.Second)); err == nil {
+			t.Error("it was ready")
+		}
+		if got := p.ExitCode(); got != want {
+			t.Errorf("%s: got %d, want %d", program, got, want)
+		}
+	}
+	p, _ := process(t, role("stay"), at)
+	mustStart(t, p)
+	if got := p.ExitCode(); got != -1 {
+		t.Errorf("while it runs: %d", got)
+	}
+	p.Kill()
+	if got := p.ExitCode(); got != -1 {
+		t.Errorf("killed: %d", got)
+	}
+}
+
+func TestInstanceReachesRedisWhereItIsTold(t *testing.T) {
+	for addr, want := range map[string]string{"127.0.0.1:2": "redis://127.0.0.1:2", "": "redis://127.0.0.1:1"} {
+		c := &Cluster{Redis: &Process{Addr: "127.0.0.1:1"}, opts: Options{Chatd: "chatd", RedisAddr: func(instance, real string) string {
+			if instance != "chatd-3" || real != "127.0.0.1:1" {
+				t.Errorf("asked for %s, Redis at %s", instance, real)
+			}
+			return addr
+		}}}
+		if env := c.newInstance(3).command().Env; !slices.Contains(env, "CHATD_REDIS_URL="+want) {
+			t.Errorf("%q: the instance gets %q", addr, env)
+		}
 	}
 }
 
