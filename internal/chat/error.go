@@ -56,6 +56,11 @@ func badName(message string) *Error { return &Error{Code: CodeBadName, Message: 
 // asked, and it may be asked again. Test with errors.Is.
 var ErrUnavailable = errors.New("redis does not answer")
 
+// Unavailable marks err, which any command of Redis may return, as ErrUnavailable.
+func Unavailable(op string, err error) error {
+	return fmt.Errorf("%s: %w: %w", op, ErrUnavailable, err)
+}
+
 // ErrLost says that a position in a feed cannot be continued from: it is older
 // than what is kept, too far back, or on a fork that Redis does not hold.
 var ErrLost = errors.New("position is not in the feed")

@@ -10,7 +10,6 @@ package directory
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -44,7 +43,7 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 	there := pipe.SIsMember(ctx, publicKey, string(room))
 	count := pipe.SCard(ctx, publicKey)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return false, false, unavailable("look for room", err)
+		return false, false, chat.Unavailable("look for room", err)
 	}
 	if onList.Val() && (direct || there.Val()) {
 		return false, false, nil
@@ -55,13 +54,13 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 		}
 		n, err := d.rdb.SAdd(ctx, publicKey, string(room)).Result()
 		if err != nil {
-			return false, false, unavailable("make room", err)
+			return false, false, chat.Unavailable("make room", err)
 		}
 		made = n == 1
 	}
 	n, err := d.rdb.SAdd(ctx, listKey(user), string(room)).Result()
 	if err != nil {
-		return made, false, unavailable("join room", err)
+		return made, false, chat.Unavailable("join room", err)
 	}
 	return made, n == 1, nil
 }
@@ -69,7 +68,7 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 // Leave takes the room off user's list.
 func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) error {
 	if err := d.rdb.SRem(ctx, listKey(user), string(room)).Err(); err != nil {
-		return unavailable("leave room", err)
+		return chat.Unavailable("leave room", err)
 	}
 	return nil
 }
@@ -78,7 +77,7 @@ func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) erro
 func (d *Directory) Has(ctx context.Context, user string, room chat.Room) (bool, error) {
 	has, err := d.rdb.SIsMember(ctx, listKey(user), string(room)).Result()
 	if err != nil {
-		return false, unavailable("look for room", err)
+		return false, chat.Unavailable("look for room", err)
 	}
 	return has, nil
 }
@@ -87,7 +86,7 @@ func (d *Directory) Has(ctx context.Context, user string, room chat.Room) (bool,
 func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
 	names, err := d.rdb.SMembers(ctx, publicKey).Result()
 	if err != nil {
-		return nil, unavailable("list rooms", err)
+		return nil, chat.Unavailable("list rooms", err)
 	}
 	slices.Sort(names)
 	rooms := make([]chat.Room, len(names))
@@ -104,7 +103,7 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 	public, listed := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user))
 	read := pipe.HGetAll(ctx, readKey(user))
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, unavailable("list rooms", err)
+		return nil, chat.Unavailable("list rooms", err)
 	}
 	joined := map[string]bool{}
 	for _, name := range listed.Val() {
@@ -141,11 +140,7 @@ return 1`)
 func (d *Directory) MarkRead(ctx context.Context, user string, room chat.Room, event chat.EventID) error {
 	err := markRead.Run(ctx, d.rdb, []string{readKey(user)}, string(room), string(event), event.Seq()).Err()
 	if err != nil {
-		return unavailable("mark read", err)
+		return chat.Unavailable("mark read", err)
 	}
 	return nil
-}
-
-func unavailable(op string, err error) error {
-	return fmt.Errorf("%s: %w: %w", op, chat.ErrUnavailable, err)
 }

@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -78,7 +77,7 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 		[]string{feedKey(d.Room), keyKey(d.Room, d.From, d.Key), editsKey(d.Room), goneKey(d.Room)},
 		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, liveChannel(d.Room)).StringSlice()
 	if err != nil {
-		return Receipt{}, unavailable("append", err)
+		return Receipt{}, chat.Unavailable("append", err)
 	}
 	switch res[0] {
 	case "ok", "duplicate":
@@ -118,7 +117,7 @@ func nonce() string {
 func (f *Feed) Head(ctx context.Context, room chat.Room) (chat.EventID, error) {
 	entries, err := f.rdb.XRevRangeN(ctx, feedKey(room), "+", "-", 1).Result()
 	if err != nil {
-		return "", unavailable("read head", err)
+		return "", chat.Unavailable("read head", err)
 	}
 	if len(entries) == 0 {
 		return "", nil
@@ -144,7 +143,7 @@ func (f *Feed) After(ctx context.Context, room chat.Room, after, to chat.EventID
 	}
 	entries, err := f.rdb.XRangeN(ctx, feedKey(room), from, end, int64(limit)+1).Result()
 	if err != nil {
-		return nil, unavailable("read after", err)
+		return nil, chat.Unavailable("read after", err)
 	}
 	if len(entries) == 0 && after != "" && to == "" {
 		return nil, chat.ErrLost // not even after is there
@@ -185,7 +184,7 @@ func (f *Feed) Before(ctx context.Context, room chat.Room, before chat.EventID, 
 func (f *Feed) last(ctx context.Context, room chat.Room, end string, to chat.EventID, n int) ([]chat.Event, error) {
 	entries, err := f.rdb.XRevRangeN(ctx, feedKey(room), end, "-", int64(n)).Result()
 	if err != nil {
-		return nil, unavailable("read newest", err)
+		return nil, chat.Unavailable("read newest", err)
 	}
 	slices.Reverse(entries)
 	events := parse(entries)
@@ -215,7 +214,7 @@ func (f *Feed) mend(ctx context.Context, room chat.Room, after chat.EventID, eve
 
 	gone, err := f.rdb.HGetAll(ctx, goneKey(room)).Result()
 	if err != nil {
-		return nil, unavailable("read gone", err)
+		return nil, chat.Unavailable("read gone", err)
 	}
 	var chain []chat.Event
 	last := after
@@ -276,10 +275,4 @@ func liveChannel(room chat.Room) string { return roomKey(room, "live") }
 
 func keyKey(room chat.Room, user, key string) string {
 	return roomKey(room, "key:"+user+":"+key)
-}
-
-// unavailable marks err, which any command of Redis may return, as one after
-// which nothing is known.
-func unavailable(op string, err error) error {
-	return fmt.Errorf("%s: %w: %w", op, chat.ErrUnavailable, err)
 }

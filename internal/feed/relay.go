@@ -113,7 +113,7 @@ func (r *Relay) Notify(ctx context.Context, data []byte) error {
 
 func (r *Relay) publish(ctx context.Context, channel string, data []byte) error {
 	if err := r.rdb.Publish(ctx, channel, data).Err(); err != nil {
-		return unavailable("publish", err)
+		return chat.Unavailable("publish", err)
 	}
 	return nil
 }

@@ -14,7 +14,6 @@ package presence
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -155,7 +154,7 @@ func (p *Presence) update(ctx context.Context, room chat.Room, until time.Durati
 	}
 	here, err := updateScript.Run(ctx, p.rdb, []string{"chatd:{" + string(room) + "}:here"}, args...).StringSlice()
 	if err != nil {
-		return nil, fmt.Errorf("update presence: %w: %w", chat.ErrUnavailable, err)
+		return nil, chat.Unavailable("update presence", err)
 	}
 	return here, nil
 }

@@ -3,7 +3,6 @@ package room
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -69,15 +68,14 @@ func (h *Hub) Close() {
 	h.wg.Wait()
 }
 
-// Add makes the hub know a reader, for All and for universe. Remove forgets it
-// and takes it out of all rooms.
+// Add makes the hub know a reader, which may then join rooms.
 func (h *Hub) Add(rd *Reader) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.readers[rd] = true
 }
 
-// Remove is the contrary of Add. It may be called twice.
+// Remove forgets a reader and takes it out of all rooms. It may be called twice.
 func (h *Hub) Remove(rd *Reader) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,17 +83,6 @@ func (h *Hub) Remove(rd *Reader) {
 	for name := range rd.rooms {
 		h.leaveLocked(rd, name)
 	}
-}
-
-// All returns the readers that the hub knows.
-func (h *Hub) All() []*Reader {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := make([]*Reader, 0, len(h.readers))
-	for rd := range h.readers {
-		all = append(all, rd)
-	}
-	return all
 }
 
 // Join makes rd, which must have been added, a reader of the room. reply makes
@@ -135,7 +122,7 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 		// What this room gave out last is not in the feed: Redis lost data. The
 		// room finds out by itself; its readers join again.
 		h.doubt(r)
-		err = fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
+		err = chat.Unavailable("read replay", err)
 	}
 	if err != nil {
 		r.Unsubscribe(rd)
@@ -168,7 +155,7 @@ func (h *Hub) open(ctx context.Context, rd *Reader, name chat.Room) (*Room, erro
 	case <-e.Opened():
 		return e.Room, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("open room: %w: %w", chat.ErrUnavailable, context.Cause(ctx))
+		return nil, chat.Unavailable("open room", context.Cause(ctx))
 	}
 }
 

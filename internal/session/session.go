@@ -148,10 +148,10 @@ func (s *Store) Begin(w http.ResponseWriter, r *http.Request, user string) (ses 
 	rec.Options = &sessions.Options{MaxAge: int(s.opts.Max.Seconds())}
 	rec.Values["login"], rec.Values["user"], rec.Values["since"] = login, user, now.UnixMilli()
 	if err := s.kept.Save(r, nowhere{}, rec); err != nil {
-		return Session{}, "", unavailable("save login", err)
+		return Session{}, "", chat.Unavailable("save login", err)
 	}
 	if err := s.rdb.Set(r.Context(), idKey(login), sec.hash(), s.opts.Idle).Err(); err != nil {
-		return Session{}, "", unavailable("save id", err)
+		return Session{}, "", chat.Unavailable("save id", err)
 	}
 	s.setCookie(w, r, login, sec)
 	return s.session(login, user, now), former, nil
@@ -178,7 +178,7 @@ func (s *Store) Read(r *http.Request) (Session, error) {
 func (s *Store) good(ctx context.Context, login string, sec secret) (bool, error) {
 	got, err := s.rdb.MGet(ctx, idKey(login), formerKey(login, sec)).Result()
 	if err != nil {
-		return false, unavailable("check id", err)
+		return false, chat.Unavailable("check id", err)
 	}
 	current, _ := got[0].(string)
 	return current != "" && (current == sec.hash() || got[1] != nil), nil
@@ -190,7 +190,7 @@ func (s *Store) load(ctx context.Context, login string) (Session, error) {
 	r.AddCookie(&http.Cookie{Name: CookieName, Value: tag(login)})
 	rec, err := s.kept.New(r, CookieName)
 	if err != nil {
-		return Session{}, unavailable("load login", err)
+		return Session{}, chat.Unavailable("load login", err)
 	}
 	user, _ := rec.Values["user"].(string)
 	since, _ := rec.Values["since"].(int64)
@@ -234,7 +234,7 @@ func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error)
 		got, err := refreshScript.Run(ctx, s.rdb, []string{idKey(login), formerKey(login, sec)},
 			sec.hash(), next.hash(), hex.EncodeToString(sealed[:]), aliasTTL.Milliseconds(), s.opts.Idle.Milliseconds()).Text()
 		if err != nil && !errors.Is(err, redis.Nil) {
-			return Session{}, unavailable("refresh id", err)
+			return Session{}, chat.Unavailable("refresh id", err)
 		}
 		switch got {
 		case "":
@@ -279,7 +279,7 @@ func (s *Store) end(r *http.Request) (login string, err error) {
 		return "", ErrNone
 	}
 	if err := s.rdb.Del(r.Context(), idKey(login), loginKey(login)).Err(); err != nil {
-		return "", unavailable("end login", err)
+		return "", chat.Unavailable("end login", err)
 	}
 	return login, nil
 }
@@ -294,7 +294,7 @@ func (s *Store) Keep(ctx context.Context, logins []string) (ended []string, err 
 		there[i] = pipe.Exists(ctx, loginKey(login))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, unavailable("keep logins", err)
+		return nil, chat.Unavailable("keep logins", err)
 	}
 	for i, login := range logins {
 		if !used[i].Val() || there[i].Val() == 0 {
@@ -321,7 +321,3 @@ type nowhere struct{}
 func (nowhere) Header() http.Header         { return http.Header{} }
 func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func (nowhere) WriteHeader(int)             {}
-
-func unavailable(op string, err error) error {
-	return fmt.Errorf("%s: %w: %w", op, chat.ErrUnavailable, err)
-}

@@ -264,9 +264,7 @@ func (s *Server) Run(ctx context.Context) {
 			if deaf := s.Relay.Deaf(); deaf > deafTooLong && time.Since(asked) > moveAgain {
 				asked = time.Now()
 				s.Log.Warn("Redis is not heard, people are asked to move", "deaf", deaf.Round(time.Second), "sockets", s.Count())
-				for _, c := range s.all() {
-					c.out.Push(drainNotice(moveWithin))
-				}
+				s.tell(drainNotice(moveWithin), "")
 			}
 		case <-ctx.Done():
 			return
@@ -372,9 +370,7 @@ func (s *Server) Control(data []byte) {
 	case n.Made != "":
 		joined := false
 		tell := chat.Encode(chat.Notice{Type: "room", Room: n.Made, Joined: &joined})
-		for _, rd := range s.Hub.All() {
-			rd.Push(tell)
-		}
+		s.tell(tell, "")
 		s.Hub.Appeared([]chat.Room{n.Made})
 	case n.For != "":
 		joined := true
@@ -382,10 +378,15 @@ func (s *Server) Control(data []byte) {
 		if n.Room == "" {
 			tell = chat.Encode(chat.Notice{Type: "relist"})
 		}
-		for _, rd := range s.Hub.All() {
-			if rd.User == n.For {
-				rd.Push(tell)
-			}
+		s.tell(tell, n.For)
+	}
+}
+
+// tell pushes data to the sockets of a person, or to all if user is "".
+func (s *Server) tell(data []byte, user string) {
+	for _, c := range s.all() {
+		if user == "" || c.ses.User == user {
+			c.out.Push(data)
 		}
 	}
 }
@@ -401,10 +402,7 @@ func (s *Server) Regained() {
 			return
 		}
 		s.Hub.Appeared(rooms)
-		relist := chat.Encode(chat.Notice{Type: "relist"})
-		for _, rd := range s.Hub.All() {
-			rd.Push(relist)
-		}
+		s.tell(chat.Encode(chat.Notice{Type: "relist"}), "")
 	})
 }
 
@@ -440,10 +438,7 @@ func (s *Server) Drain(ctx context.Context) {
 	if left == 0 {
 		s.finish()
 	}
-	notice := drainNotice(total / 2)
-	for _, c := range s.all() {
-		c.out.Push(notice)
-	}
+	s.tell(drainNotice(total/2), "")
 	select {
 	case <-s.drained:
 		return
