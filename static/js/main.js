@@ -1,10 +1,10 @@
 // Where the parts of the page meet.
 
 import { Connection } from './connection.js';
-import { FullError, Outbox } from './outbox.js';
+import { Outbox } from './outbox.js';
 import { FinalError, UNIVERSE, newKey } from './protocol.js';
 import { FIRST_ROOM, Rooms } from './rooms.js';
-import { openStore } from './store.js';
+import { FullError, openStore } from './store.js';
 import { text } from './strings.js';
 import { View } from './view.js';
 
@@ -71,7 +71,14 @@ const rooms = new Rooms({
 const outbox = new Outbox({
   user,
   store,
-  send: async ({ room, key, text }) => (await connection.ask(() => ({ type: 'send', room, key, text }))).seq ?? 0,
+  send: async (entry) => {
+    const ok = await connection.ask(() => {
+      const { room, key, text } = entry();
+      return { type: 'send', room, key, text };
+    });
+    return ok.seq ?? 0;
+  },
+  tooOld: text.tooOld,
   newKey: () => newKey(Date.now(), (bytes) => crypto.getRandomValues(bytes)),
   now: () => Date.now(),
   changed: render,

@@ -9,16 +9,17 @@ import { FinalError } from './protocol.js';
 /** @typedef {{postMessage(message: unknown): void, onmessage: ((event: MessageEvent) => void) | null}} Channel */
 /** @typedef {Pick<LockManager, 'request'>} Locks */
 
-/** How many entries one person may have waiting and failed. */
-export const MAX_ENTRIES = 500;
-
-/** The outbox takes no more. */
-export class FullError extends Error {}
+/**
+ * How long after it was written a message may be repeated, in milliseconds. The server knows keys for a day; the rest is
+ * for clocks that differ. A repeat after that could be a second message.
+ */
+export const REPEAT_MS = 23 * 3_600_000;
 
 export class Outbox {
   #user;
   #store;
   #send;
+  #tooOld;
   #newKey;
   #now;
   #changed;
@@ -37,18 +38,21 @@ export class Outbox {
    * @param {object} parts
    * @param {string} parts.user
    * @param {Store} parts.store
-   * @param {(entry: Entry) => Promise<number>} parts.send resolves to the message's seq when the server said ok; rejects
-   *   with FinalError when it refused, with anything else when this page will not send any more
+   * @param {(entry: () => Entry) => Promise<number>} parts.send asks for the entry each time it sends it, which may throw;
+   *   resolves to the message's seq when the server said ok; rejects with FinalError when it refused, with anything else
+   *   when this page will not send any more
+   * @param {string} parts.tooOld says of a message that it was written too long ago to be sent unasked
    * @param {() => string} parts.newKey
    * @param {() => number} parts.now milliseconds
    * @param {() => void} parts.changed called after each change of what `list` shows
    * @param {Locks | undefined} parts.locks one tab sends; without locks each tab does, which the keys make harmless
    * @param {Channel | undefined} parts.channel tells the other tabs of changes
    */
-  constructor({ user, store, send, newKey, now, changed, locks, channel }) {
+  constructor({ user, store, send, tooOld, newKey, now, changed, locks, channel }) {
     this.#user = user;
     this.#store = store;
     this.#send = send;
+    this.#tooOld = tooOld;
     this.#newKey = newKey;
     this.#now = now;
     this.#changed = changed;
@@ -70,16 +74,15 @@ export class Outbox {
   }
 
   /**
-   * Keeps a message and sends it in its turn. Resolves when it is kept; throws FullError when there are too many.
+   * Keeps a message and sends it in its turn. Resolves when it is kept; throws FullError when there are too many, and
+   * another error when it could not be kept.
    * @param {string} room
    * @param {string} text
    */
   async add(room, text) {
-    if (this.#entries.length >= MAX_ENTRIES) throw new FullError('too many messages are waiting');
-    await this.#store.add({ key: this.#newKey(), user: this.#user, room, text, at: this.#now() });
+    await this.#keep({ key: this.#newKey(), user: this.#user, room, text, at: this.#now() });
     // The tab in which one types sends: the one that led may be in the background, where its timers hardly run.
     if (!this.#leads && this.#locks) this.#queue(this.#locks, true);
-    await this.#tell();
   }
 
   /**
@@ -89,9 +92,7 @@ export class Outbox {
   async retry(key) {
     const entry = this.#entries.find((each) => each.key === key && each.failure !== undefined);
     if (!entry) return;
-    await this.#store.add({ key: this.#newKey(), user: this.#user, room: entry.room, text: entry.text, at: this.#now() });
-    await this.#store.remove(key);
-    await this.#tell();
+    await this.#keep({ key: this.#newKey(), user: this.#user, room: entry.room, text: entry.text, at: this.#now() }, key);
   }
 
   /**
@@ -150,17 +151,36 @@ export class Outbox {
     });
   }
 
+  /**
+   * @param {Entry} entry
+   * @param {string} [instead] the key of the one that it replaces
+   */
+  async #keep(entry, instead) {
+    await this.#store.add(entry, instead);
+    // It is kept, whatever a look at the store says next.
+    this.#entries = [...this.#entries.filter(({ key }) => key !== instead), entry];
+    await this.#tell();
+  }
+
   async #tell() {
     this.#channel?.postMessage('changed');
     await this.#read();
   }
 
   async #read() {
-    this.#entries = await this.#store.all(this.#user);
+    await this.#look();
     this.#changed();
     if (!this.#leads) return;
     for (const { room } of this.#entries) {
       if (!this.#sending.has(room)) void this.#sendRoom(room);
+    }
+  }
+
+  async #look() {
+    try {
+      this.#entries = await this.#store.all(this.#user);
+    } catch {
+      // A store that cannot be read now: what was read last has to do.
     }
   }
 
@@ -172,21 +192,34 @@ export class Outbox {
     this.#sending.add(room);
     try {
       for (;;) {
-        const entry = this.#entries.find((each) => each.room === room && each.failure === undefined);
+        const waits = (/** @type {Entry} */ each) => each.room === room && each.failure === undefined && !this.#sent.has(each.key);
+        const entry = this.#entries.find(waits);
         if (!entry || !this.#leads) return;
         try {
-          this.#sent.set(entry.key, { entry, seq: await this.#send(entry) });
-          await this.#store.remove(entry.key);
+          this.#sent.set(entry.key, { entry, seq: await this.#send(() => this.#fresh(entry)) });
+          // What cannot be removed now is sent once more by another page, and its key makes that one.
+          await this.#store.remove(entry.key).catch(() => {});
         } catch (err) {
           if (!(err instanceof FinalError)) return;
           await this.#store.update({ ...entry, failure: err.message });
         }
-        this.#entries = await this.#store.all(this.#user);
+        await this.#look();
         this.#channel?.postMessage('changed');
         this.#changed();
       }
+    } catch {
+      // The refusal could not be kept: the server says it again next time.
     } finally {
       this.#sending.delete(room);
     }
+  }
+
+  /**
+   * An entry that may still be sent under its key.
+   * @param {Entry} entry
+   */
+  #fresh(entry) {
+    if (this.#now() - entry.at < REPEAT_MS) return entry;
+    throw new FinalError({ type: 'error', id: 0, code: 'too_old', message: this.#tooOld });
   }
 }

@@ -10,10 +10,21 @@
  * @property {string} [failure] why it will not be sent; absent while it waits
  */
 
+/** How many entries one person may have, in all tabs together. */
+export const MAX_ENTRIES = 500;
+
+/** The store takes no more of this person's entries. */
+export class FullError extends Error {
+  constructor() {
+    super('too many messages are waiting');
+  }
+}
+
 /**
  * @typedef {object} Store
  * @property {boolean} lasting whether entries outlive the page
- * @property {(entry: Entry) => Promise<void>} add puts an entry behind all others
+ * @property {(entry: Entry, instead?: string) => Promise<void>} add puts an entry behind all others, in the place of the
+ *   one with this key, if any, in one step; resolves when it is kept. Throws FullError beyond MAX_ENTRIES
  * @property {(entry: Entry) => Promise<void>} update changes an entry where it stands; nothing happens when it is gone
  * @property {(key: string) => Promise<void>} remove
  * @property {(user: string) => Promise<Entry[]>} all a user's entries, oldest first
@@ -25,7 +36,9 @@ export function memoryStore() {
   const entries = new Map();
   return {
     lasting: false,
-    async add(entry) {
+    async add(entry, instead) {
+      if (instead !== undefined) entries.delete(instead);
+      if ([...entries.values()].filter(({ user }) => user === entry.user).length >= MAX_ENTRIES) throw new FullError();
       entries.set(entry.key, { ...entry });
     },
     async update(entry) {
@@ -49,32 +62,35 @@ export function memoryStore() {
  */
 export async function openStore(factory) {
   if (!factory) return memoryStore();
-  /** @type {IDBDatabase} */
+  /** @type {IDBDatabase | null} */
   let database;
   try {
-    const opening = factory.open('chatd', 1);
-    opening.onupgradeneeded = () => {
-      // The order in which entries were added, in whatever tab, is the key.
-      const rows = opening.result.createObjectStore('outbox', { keyPath: 'order', autoIncrement: true });
-      rows.createIndex('key', 'key', { unique: true });
-      rows.createIndex('user', 'user');
-    };
-    database = await result(opening);
+    database = await open(factory);
   } catch {
     return memoryStore();
   }
-  // A later version of the page may want to change the store: do not stand in its way.
-  database.onversionchange = () => database.close();
+
+  /** The database, opened again where the browser closed it. */
+  async function opened() {
+    database ??= await open(/** @type {IDBFactory} */ (factory));
+    // A later version of the page may want to change the store: do not stand in its way.
+    database.onversionchange = () => {
+      database?.close();
+      database = null;
+    };
+    database.onclose = () => (database = null);
+    return database;
+  }
 
   /**
-   * Runs one transaction; resolves when it is kept.
+   * Runs one transaction; resolves when it is kept, on the disk.
    * @template T
    * @param {IDBTransactionMode} mode
    * @param {(rows: IDBObjectStore) => Promise<T>} work
    * @returns {Promise<T>}
    */
   async function transact(mode, work) {
-    const transaction = database.transaction('outbox', mode);
+    const transaction = (await opened()).transaction('outbox', mode, { durability: 'strict' });
     const kept = new Promise((resolve, reject) => {
       transaction.oncomplete = () => resolve(undefined);
       transaction.onabort = () => reject(transaction.error);
@@ -85,8 +101,11 @@ export async function openStore(factory) {
 
   return {
     lasting: true,
-    add: (entry) =>
+    add: (entry, instead) =>
       transact('readwrite', async (rows) => {
+        const former = instead === undefined ? undefined : await result(rows.index('key').getKey(instead));
+        if (former === undefined && (await result(rows.index('user').count(entry.user))) >= MAX_ENTRIES) throw new FullError();
+        if (former !== undefined) await result(rows.delete(former));
         await result(rows.add({ ...entry }));
       }),
     update: (entry) =>
@@ -107,6 +126,21 @@ export async function openStore(factory) {
         return found.map(({ order: _, ...entry }) => entry);
       }),
   };
+}
+
+/**
+ * @param {IDBFactory} factory
+ * @returns {Promise<IDBDatabase>}
+ */
+function open(factory) {
+  const opening = factory.open('chatd', 1);
+  opening.onupgradeneeded = () => {
+    // The order in which entries were added, in whatever tab, is the key.
+    const rows = opening.result.createObjectStore('outbox', { keyPath: 'order', autoIncrement: true });
+    rows.createIndex('key', 'key', { unique: true });
+    rows.createIndex('user', 'user');
+  };
+  return result(opening);
 }
 
 /**

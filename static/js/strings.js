@@ -26,6 +26,7 @@ export const text = {
   newest: 'Newest messages',
   full: 'Too many messages are waiting already. This one stays here.',
   notKept: 'The message could not be kept. It stays here.',
+  tooOld: 'it was written long ago and may stand there already.',
   notLasting: 'This browser keeps nothing: messages that wait are lost when the page is closed.',
 
   /** @param {Date} date @param {Date} now */

@@ -4,11 +4,24 @@
 /** @typedef {import('./protocol.js').Message} Message */
 /** @typedef {{event: string, seq: number, room: string, from: string, at: string, key: string, text: string, edited: boolean}} Line */
 
+/**
+ * A place where what stands here does not continue what this page had shown.
+ *
+ * @typedef {object} Break
+ * @property {string} room
+ * @property {'skipped' | 'lost'} kind skipped: older events may close it; lost: what was there is not in the feed
+ * @property {'before' | 'after'} side of the line
+ * @property {string} line a line's event; '' where the room has no lines
+ */
+
+/** How many views that were replaced a room remembers. */
+const FORMER = 4;
+
 export class Timeline {
   /** Unbroken: each event's `prev` is the one before. @type {Durable[]} */
   #events = [];
-  /** @type {Set<string>} */
-  #known = new Set();
+  /** The seq of each event that we have. @type {Map<string, number>} */
+  #known = new Map();
   /** The last event; '' at the start of a room; null while nothing is known of it. @type {string | null} */
   #head = null;
   /** The newest text of each edited message. @type {Map<string, string>} */
@@ -19,6 +32,11 @@ export class Timeline {
   #lines = null;
   /** Whether the server said that it keeps nothing older. */
   #complete = false;
+  /**
+   * What was shown before it was replaced, as long as what stands here now does not reach it.
+   * @type {Array<{room: string, head: string, seq: number, known: Map<string, number>}>}
+   */
+  #former = [];
 
   /** The last event that we have, null when we have no position in this room. */
   get head() {
@@ -47,9 +65,17 @@ export class Timeline {
     return first ? first.prev !== '' : this.#head !== null && this.#head !== '';
   }
 
-  /** @param {string} event */
-  has(event) {
-    return this.#known.has(event);
+  /**
+   * The seq of an event; undefined when we do not have it.
+   * @param {string} event
+   */
+  seqOf(event) {
+    return this.#known.get(event);
+  }
+
+  /** Gives up the position, so that the next join starts from the newest events. What is here stays until then. */
+  restart() {
+    this.#head = null;
   }
 
   /**
@@ -68,13 +94,18 @@ export class Timeline {
   }
 
   /**
-   * Forgets all and starts from these events.
+   * Starts from these events. What was here is forgotten, but for which events it were: see `breaks`.
    * @param {Durable[]} events in order
    * @param {string} [head] the room's newest event, where there may be no events to show it
    */
   replace(events, head = '') {
+    const newest = this.#events.at(-1);
+    const room = this.lines()[0]?.room;
+    if (newest && room !== undefined) {
+      this.#former = [...this.#former, { room, head: newest.event, seq: newest.seq, known: this.#known }].slice(-FORMER);
+    }
     this.#events = [];
-    this.#known.clear();
+    this.#known = new Map();
     this.#edits.clear();
     this.#retracted.clear();
     this.#lines = null;
@@ -82,6 +113,7 @@ export class Timeline {
     const first = events[0];
     this.#head = first ? first.prev : head;
     for (const event of events) this.append(event);
+    this.#close();
   }
 
   /**
@@ -127,6 +159,7 @@ export class Timeline {
     this.#events.unshift(...older);
     // From the newest back: of two edits of one message, the one that we have already is the later one.
     for (const event of older.slice().reverse()) this.#note(event, false);
+    this.#close();
     return older.length;
   }
 
@@ -157,11 +190,39 @@ export class Timeline {
   }
 
   /**
+   * Where continuity broke: after the last event that a former view had too, else before all that is here. One for each
+   * place.
+   * @returns {Break[]}
+   */
+  breaks() {
+    const lines = this.lines();
+    /** @type {Map<string, Break>} */
+    const places = new Map();
+    for (const { room, seq, known } of this.#former) {
+      const common = last(this.#events, ({ event }) => known.has(event))?.seq ?? 0;
+      const after = last(lines, (line) => line.seq <= common)?.event;
+      const first = this.#events[0];
+      const kind = common === 0 && first && this.hasOlder && first.seq > seq + 1 ? 'skipped' : 'lost';
+      /** @type {Break} */
+      const found = { room, kind, side: after ? 'after' : 'before', line: after ?? lines[0]?.event ?? '' };
+      const place = `${found.side} ${found.line}`;
+      if (kind === 'lost' || !places.has(place)) places.set(place, found);
+    }
+    return [...places.values()];
+  }
+
+  /** Forgets the former views that what is here continues after all. */
+  #close() {
+    const before = this.#events[0]?.prev ?? this.#head;
+    this.#former = this.#former.filter(({ head }) => head !== before && !this.#known.has(head));
+  }
+
+  /**
    * @param {Durable} event
    * @param {boolean} newest whether it is later than all that we had
    */
   #note(event, newest) {
-    this.#known.add(event.event);
+    this.#known.set(event.event, event.seq);
     this.#lines = null;
     if (event.type === 'retracted') this.#retracted.add(event.target);
     if (event.type === 'edited' && (newest || !this.#edits.has(event.target))) this.#edits.set(event.target, event.text);
@@ -174,10 +235,11 @@ export class Timeline {
  * Lines from before the moment since which all rooms are known are left out, so that loading older ones only ever adds
  * at the beginning. `edge` is the room that sets this moment: the one of which to load more, if any.
  * @param {Iterable<Timeline>} timelines
- * @returns {{lines: Line[], edge: Timeline | null}}
+ * @returns {{lines: Line[], breaks: Break[], edge: Timeline | null}}
  */
 export function merged(timelines) {
   const dated = [];
+  const breaks = [];
   let since = '';
   /** @type {Timeline | null} */
   let edge = null;
@@ -193,7 +255,22 @@ export function merged(timelines) {
       if (line.at > at) at = line.at;
       dated.push({ at, line });
     }
+    breaks.push(...timeline.breaks());
   }
   dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
-  return { lines: dated.filter(({ at }) => at >= since).map(({ line }) => line), edge };
+  return { lines: dated.filter(({ at }) => at >= since).map(({ line }) => line), breaks, edge };
+}
+
+/**
+ * The last of the items for which it holds.
+ * @template T
+ * @param {T[]} items
+ * @param {(item: T) => boolean} holds
+ */
+function last(items, holds) {
+  for (let i = items.length - 1; i >= 0; i--) {
+    const item = /** @type {T} */ (items[i]);
+    if (holds(item)) return item;
+  }
+  return undefined;
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FullError, MAX_ENTRIES, Outbox } from '../../static/js/outbox.js';
+import { Outbox, REPEAT_MS } from '../../static/js/outbox.js';
 import { FinalError } from '../../static/js/protocol.js';
-import { memoryStore } from '../../static/js/store.js';
+import { FullError, MAX_ENTRIES, memoryStore } from '../../static/js/store.js';
 import { settle } from './kit.js';
 
 let keys = 0;
@@ -49,15 +49,19 @@ function channels() {
 }
 
 /** A tab: an outbox whose sends the test answers. */
-async function tab({ user = 'alice', store = memoryStore(), locks, channel } = {}) {
+async function tab({ user = 'alice', store = memoryStore(), locks, channel, clock = { now: 0 } } = {}) {
   const sends = [];
-  const send = (entry) => new Promise((resolve, reject) => sends.push({ ...entry, resolve, reject }));
+  const send = async (entry) => {
+    const first = entry();
+    return new Promise((resolve, reject) => sends.push({ ...first, repeat: entry, resolve, reject }));
+  };
   const outbox = new Outbox({
     user,
     store,
     send,
     newKey: () => `key-${++keys}`,
-    now: () => 0,
+    now: () => clock.now,
+    tooOld: 'it is too old',
     changed: () => {},
     locks,
     channel,
@@ -157,6 +161,83 @@ test('when it is full it says so', async () => {
   for (let i = 0; i < MAX_ENTRIES; i++) await outbox.add('general', `${i}`);
   await assert.rejects(outbox.add('general', 'one more'), FullError);
   assert.equal(outbox.waiting, MAX_ENTRIES);
+});
+
+test('full means all tabs of the person together, and one refused message can still be tried again', async () => {
+  const shared = { store: memoryStore(), locks: lockManager() };
+  const channel = channels();
+  const first = await tab({ ...shared, channel: channel() });
+  const second = await tab({ ...shared, channel: channel() });
+  await Promise.allSettled(Array.from({ length: MAX_ENTRIES + 10 }, (_, i) => (i % 2 ? first : second).outbox.add('general', `${i}`)));
+  await settle();
+  assert.equal(first.outbox.waiting, MAX_ENTRIES);
+  assert.equal(second.outbox.waiting, MAX_ENTRIES);
+  const leader = second.sends.length ? second : first;
+  leader.sends[0].reject(refusal('forbidden'));
+  await settle();
+  await leader.outbox.retry(leader.sends[0].key);
+  assert.equal(first.outbox.waiting, MAX_ENTRIES);
+  assert.equal(list(first.outbox).at(-1), leader.sends[0].text);
+});
+
+test('what the store will not keep is not taken', async () => {
+  const store = memoryStore();
+  const { outbox, sends } = await tab({ store });
+  store.add = async () => {
+    throw new DOMException('the disk is full', 'QuotaExceededError');
+  };
+  await assert.rejects(outbox.add('general', 'one'), { name: 'QuotaExceededError' });
+  await settle();
+  assert.deepEqual(sends, []);
+  assert.deepEqual(list(outbox), []);
+});
+
+test('what was kept is taken and sent, though the store can be neither read nor cleared after that', async () => {
+  const store = memoryStore();
+  const { outbox, sends, texts } = await tab({ store });
+  store.all = store.remove = async () => {
+    throw new DOMException('closed', 'InvalidStateError');
+  };
+  await outbox.add('general', 'one');
+  await outbox.add('general', 'two');
+  await settle();
+  sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(texts(), ['one', 'two']);
+});
+
+test('a refusal that cannot be kept is not asked for again and again', async () => {
+  const store = memoryStore();
+  const { outbox, sends } = await tab({ store });
+  store.update = async () => {
+    throw new DOMException('the disk is full', 'QuotaExceededError');
+  };
+  await outbox.add('general', 'one');
+  await settle();
+  sends[0].reject(refusal('forbidden'));
+  await settle();
+  assert.equal(sends.length, 1);
+  assert.deepEqual(list(outbox), ['one']);
+});
+
+test('after a day the server may have forgotten the key: nothing is repeated unasked', async () => {
+  const store = memoryStore();
+  const before = await tab({ store });
+  await before.outbox.add('general', 'one');
+  await settle();
+  const clock = { now: REPEAT_MS - 1 };
+  const after = await tab({ store, clock });
+  assert.deepEqual(after.texts(), ['one']);
+  assert.equal(after.sends[0].repeat().text, 'one');
+  clock.now = REPEAT_MS;
+  assert.throws(after.sends[0].repeat, FinalError, 'a page that slept since does not repeat either');
+  const late = await tab({ store, clock });
+  assert.deepEqual(late.texts(), []);
+  assert.deepEqual(list(late.outbox), [['one', 'it is too old']]);
+  await late.outbox.retry(before.sends[0].key);
+  await settle();
+  assert.deepEqual(late.texts(), ['one']);
+  assert.notEqual(late.sends[0].key, before.sends[0].key);
 });
 
 test('one tab sends, the others see it', async () => {

@@ -64,7 +64,8 @@ test('replacing forgets what was there', () => {
   timeline.replace(chain(['x', 'y'], { prev: 'w' }));
   assert.deepEqual(ids(timeline), ['x', 'y']);
   assert.equal(timeline.hasOlder, true);
-  assert.equal(timeline.has('a'), false);
+  assert.equal(timeline.seqOf('a'), undefined);
+  assert.equal(timeline.seqOf('x'), 1);
 });
 
 test('history goes before, where it fits', () => {
@@ -148,6 +149,104 @@ test('trimming keeps the newest and can be loaded again', () => {
   assert.equal(timeline.hasOlder, true);
   assert.equal(timeline.prepend(all.slice(0, 2)), 2);
   assert.deepEqual(ids(timeline), ['a', 'b', 'c']);
+});
+
+const HEX = 'abcdefghijklmnopqrstuvwxyz';
+/** Messages 1 to n of a feed; from `fork` on they are another history's. */
+function feed(n, { fork = Infinity, from = 1 } = {}) {
+  const id = (seq) => (seq < 1 ? '' : seq >= fork ? `${HEX[seq - 1]}2` : HEX[seq - 1]);
+  return Array.from({ length: n - from + 1 }, (_, i) => {
+    const seq = from + i;
+    return { ...chain([id(seq)], { prev: id(seq - 1) })[0], seq };
+  });
+}
+const breaksOf = (timeline) => timeline.breaks().map(({ kind, side, line }) => `${kind} ${side} ${line}`);
+
+test('a newer window that does not reach what was shown says so, until loading reaches it', () => {
+  const timeline = timelineOf(feed(3));
+  assert.deepEqual(breaksOf(timeline), []);
+  timeline.joined(false, feed(12, { from: 10 }), 'l');
+  assert.deepEqual(ids(timeline), ['j', 'k', 'l'], 'nothing stands here that is not in the feed');
+  assert.deepEqual(breaksOf(timeline), ['skipped before j']);
+  timeline.prepend(feed(9, { from: 7 }));
+  assert.deepEqual(breaksOf(timeline), ['skipped before g']);
+  timeline.prepend(feed(6, { from: 4 }));
+  assert.deepEqual(breaksOf(timeline), [], 'd follows c, which was shown');
+});
+
+test('what was skipped and is not kept any more is lost', () => {
+  const timeline = timelineOf(feed(3));
+  timeline.joined(false, feed(12, { from: 10 }), 'l');
+  timeline.prepend([]);
+  assert.deepEqual(breaksOf(timeline), ['lost before j']);
+});
+
+test('a fork within the window: a line after the last message that both histories have', () => {
+  const timeline = timelineOf(feed(6));
+  timeline.joined(false, feed(5, { fork: 5 }), 'e2');
+  assert.deepEqual(ids(timeline), ['a', 'b', 'c', 'd', 'e2']);
+  assert.deepEqual(breaksOf(timeline), ['lost after d']);
+  timeline.append(feed(6, { fork: 5 })[5]);
+  assert.deepEqual(breaksOf(timeline), ['lost after d'], 'it stays where it is');
+  timeline.joined(false, feed(6, { fork: 2 }), 'f2');
+  assert.deepEqual(breaksOf(timeline), ['lost after a']);
+});
+
+test('a feed cut short: a line at the end', () => {
+  const timeline = timelineOf(feed(6));
+  timeline.joined(false, feed(4), 'd');
+  assert.deepEqual(breaksOf(timeline), ['lost after d']);
+});
+
+test('a fork before the window shows where loading finds it', () => {
+  const timeline = timelineOf(feed(6));
+  timeline.joined(false, feed(12, { fork: 4, from: 10 }), 'l2');
+  assert.deepEqual(breaksOf(timeline), ['skipped before j2']);
+  timeline.prepend(feed(9, { fork: 4, from: 7 }));
+  assert.deepEqual(breaksOf(timeline), ['lost before g2'], 'what comes before was shown, and was another message');
+  timeline.prepend(feed(6, { fork: 4 }));
+  assert.deepEqual(breaksOf(timeline), ['lost after c']);
+});
+
+test('a room that lost all says so, and so does its new history', () => {
+  const timeline = timelineOf(feed(3));
+  timeline.joined(false, [], '');
+  assert.deepEqual(timeline.lines(), []);
+  assert.deepEqual(breaksOf(timeline), ['lost before ']);
+  timeline.append(feed(1, { fork: 1 })[0]);
+  assert.deepEqual(breaksOf(timeline), ['lost before a2']);
+});
+
+test('two outages in a row: each gap is remembered, and one line stands at one place', () => {
+  const timeline = timelineOf(feed(2));
+  timeline.joined(false, feed(8, { from: 7 }), 'h');
+  timeline.joined(false, feed(14, { from: 13 }), 'n');
+  assert.deepEqual(breaksOf(timeline), ['skipped before m']);
+  timeline.prepend(feed(12, { from: 9 }));
+  assert.deepEqual(breaksOf(timeline), ['skipped before i'], 'h is reached, b is not');
+  timeline.prepend(feed(8, { from: 3 }));
+  assert.deepEqual(breaksOf(timeline), []);
+});
+
+test('where nothing had been shown nothing is missed', () => {
+  const empty = new Timeline();
+  empty.joined(false, [], '');
+  empty.joined(false, feed(12, { from: 10 }), 'l');
+  assert.deepEqual(breaksOf(empty), []);
+  const gone = timelineOf([{ type: 'gone', seq: 1, event: 'a', prev: '' }]);
+  gone.joined(false, feed(12, { from: 10 }), 'l');
+  assert.deepEqual(breaksOf(gone), []);
+});
+
+test('a position that was given up is asked for from nothing, and what was shown until then is remembered', () => {
+  const timeline = timelineOf(feed(3));
+  timeline.restart();
+  assert.equal(timeline.head, null);
+  assert.deepEqual(ids(timeline), ['a', 'b', 'c']);
+  assert.equal(timeline.append(feed(4)[3]), 'gap');
+  timeline.joined(false, feed(4), 'd');
+  assert.deepEqual(ids(timeline), ['a', 'b', 'c', 'd']);
+  assert.deepEqual(breaksOf(timeline), []);
 });
 
 test('several rooms merge by time, each in its own order', () => {

@@ -50,7 +50,14 @@ for (const { name, steps } of cases('outbox')) {
     const outbox = new Outbox({
       user: 'alice',
       store: memoryStore(),
-      send: async ({ room, key, text }) => (await w.connection.ask(() => ({ type: 'send', room, key, text }))).seq,
+      send: async (entry) => {
+        const ok = await w.connection.ask(() => {
+          const { room, key, text } = entry();
+          return { type: 'send', room, key, text };
+        });
+        return ok.seq;
+      },
+      tooOld: '',
       newKey: () => keys.get('next'),
       now: () => w.clock.now,
       changed: () => {},
