@@ -139,12 +139,22 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	return nil
 }
 
+// leaveAhead is how long /readyz says that this instance leaves before anything is
+// turned away: the balancer looks there every half second. Instances that leave at
+// one time would otherwise have each other's requests repeated at them.
+const leaveAhead = time.Second
+
 // drain leaves gently within the time: new requests go elsewhere, sockets move,
 // then the listener closes, and what is left ends.
 func drain(within time.Duration, site *web.Server, sockets *socket.Server, server *http.Server, hub *room.Hub, log *slog.Logger) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
+	site.Leave()
+	select {
+	case <-time.After(min(leaveAhead, within/3)):
+	case <-ctx.Done():
+	}
 	site.TurnAway()
 	sockets.Drain(ctx)
 	left := sockets.Count()

@@ -31,6 +31,10 @@ const (
 	// who may hear it, what they can do as well.
 	deafTooLong  = 5 * time.Second
 	maxBodyBytes = 16 << 10
+	// minGzipBytes is below what net/http sends in one write, headers included: an
+	// answer of two writes can be cut between them by a kill, and a balancer cannot
+	// repeat a request whose answer has begun.
+	minGzipBytes = 1 << 10
 )
 
 // The parts that a Server works with; the packages of these names say what their
@@ -75,7 +79,8 @@ type Server struct {
 	Options
 	echo     *echo.Echo
 	pages    *pages
-	draining atomic.Bool
+	leaving  atomic.Bool // readyz says so
+	draining atomic.Bool // and so does all that others can do
 	heard    atomic.Bool // Redis was there once
 }
 
@@ -89,7 +94,11 @@ func New(opts Options) (*Server, error) {
 	e := s.echo
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = s.realIP()
-	e.Use(s.recover, securityHeaders, s.sameOrigin, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)))
+	e.Use(s.recover, securityHeaders, s.sameOrigin, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)), middleware.GzipWithConfig(middleware.GzipConfig{
+		// The 101 of a handshake would wait in the compressor for ever.
+		Skipper:   func(c echo.Context) bool { return c.Path() == "/ws" },
+		MinLength: minGzipBytes,
+	}))
 
 	e.GET("/livez", func(c echo.Context) error { return c.String(http.StatusOK, "alive\n") })
 	e.GET("/readyz", s.readyz)
@@ -112,6 +121,10 @@ func New(opts Options) (*Server, error) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// Leave makes readyz answer 503. A balancer that looks there then prefers other
+// instances, and does not repeat here what another one that leaves has turned away.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
 // TurnAway makes the server answer with 503 whatever another instance can do as
 // well: pages, refreshes and handshakes, all safe to repeat, so that a balancer
@@ -141,7 +154,7 @@ func (s *Server) readyz(c echo.Context) error {
 		s.heard.Store(true)
 	}
 	switch {
-	case s.draining.Load():
+	case s.leaving.Load(), s.draining.Load():
 		return c.String(http.StatusServiceUnavailable, "draining\n")
 	case !s.heard.Load():
 		return c.String(http.StatusServiceUnavailable, "starting: waiting for Redis\n")

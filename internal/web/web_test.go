@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -194,6 +195,10 @@ func TestDrainTurnsAwayWhatIsSafeToRepeat(t *testing.T) {
 	if w := do(s, "GET", "/readyz"); w.Code != 200 {
 		t.Fatalf("readyz %d", w.Code)
 	}
+	s.Leave()
+	if ready, page := do(s, "GET", "/readyz"), do(s, "GET", "/"); ready.Code != 503 || page.Code != 200 {
+		t.Fatalf("while it is about to leave: readyz %d, page %d", ready.Code, page.Code)
+	}
 	s.TurnAway()
 	for _, c := range []struct {
 		method, path string
@@ -286,7 +291,16 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	if w := do(s, "POST", "/login", "Content-Length: 99999999"); w.Code >= 500 {
 		t.Errorf("huge body: %d", w.Code)
 	}
-	page := do(s, "GET", "/").Body.String()
+	long := strings.Repeat("x", 4096)
+	s.pages.html["chat.html"] = template.Must(template.New("").Parse(`{{define "layout"}}` + long + `{{end}}`))
+	if w := do(s, "GET", "/", "Accept-Encoding: gzip"); w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > 1024 {
+		t.Errorf("a long page goes out in %d bytes, %q", w.Body.Len(), w.Header().Get("Content-Encoding"))
+	}
+	if w := do(s, "GET", "/ws", "Accept-Encoding: gzip", "Origin: http://chat.example"); w.Header().Get("Content-Encoding") != "" {
+		t.Error("a handshake is compressed")
+	}
+	s.Sessions.(*parts).err = session.ErrNone
+	page := do(s, "GET", "/login").Body.String()
 	asset, _, _ := strings.Cut(page, " ")
 	if w := do(s, "GET", asset); w.Code != 200 || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") || w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" {
 		t.Errorf("GET %s: %d %v", asset, w.Code, w.Header())
