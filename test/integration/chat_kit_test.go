@@ -336,6 +336,7 @@ func wantChain(t *testing.T, events any, prev string) {
 type chatter struct {
 	*client.Client
 	t    *testing.T
+	also client.Observer // told after the record is made; may be nil
 	stop context.CancelFunc
 	done chan struct{}
 
@@ -364,15 +365,21 @@ type chatter struct {
 type said struct{ key, room, text string }
 
 // enter logs name in through base and lets them chat in rooms, which are joined
-// when enter returns. At the end nothing must have been wrong.
+// when enter returns. An observer in opt is told everything too. At the end nothing
+// must have been wrong.
 func enter(t *testing.T, base, name string, opt client.Options, rooms ...string) *chatter {
 	t.Helper()
 	p := &chatter{
 		t: t, done: make(chan struct{}), changed: make(chan struct{}), views: map[string][]client.Event{},
 		joined: map[string]bool{}, kept: map[string]client.Confirmed{}, refused: map[string]client.Refused{},
 	}
-	transport := &http.Transport{}
-	opt.URL, opt.User, opt.Observer, opt.Transport = base, name, p, transport
+	p.also = opt.Observer
+	opt.URL, opt.User, opt.Observer = base, name, p
+	if opt.Transport == nil {
+		transport := &http.Transport{}
+		opt.Transport = transport
+		t.Cleanup(transport.CloseIdleConnections)
+	}
 	if opt.MaxWait == 0 {
 		opt.MaxWait = 2 * time.Second // of the test's time
 	}
@@ -385,16 +392,9 @@ func enter(t *testing.T, base, name string, opt client.Options, rooms ...string)
 			t.Fatal(err)
 		}
 	}
-	var ctx context.Context
-	ctx, p.stop = context.WithCancel(context.Background())
-	go func() {
-		defer close(p.done)
-		err := p.Run(ctx)
-		p.note(func() { p.ended = err })
-	}()
+	p.run()
 	t.Cleanup(func() {
 		p.leave()
-		transport.CloseIdleConnections()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, what := range p.wrong {
@@ -409,6 +409,29 @@ func enter(t *testing.T, base, name string, opt client.Options, rooms ...string)
 		p.await("joined "+room, func() bool { return p.joined[room] })
 	}
 	return p
+}
+
+func (p *chatter) run() {
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(context.Background())
+	go func() {
+		defer close(p.done)
+		err := p.Run(ctx)
+		p.note(func() { p.ended = err })
+	}()
+}
+
+// logInAgain is what somebody does whose login ended: they log in under the same
+// name, and their page goes on with what it has.
+func (p *chatter) logInAgain() {
+	p.t.Helper()
+	<-p.done
+	p.note(func() { p.out, p.ended = nil, nil })
+	if err := p.Login(within(p.t, 10*time.Second)); err != nil {
+		p.t.Fatal(err)
+	}
+	p.done = make(chan struct{})
+	p.run()
 }
 
 // leave ends the client, as closing the browser does.
@@ -427,6 +450,9 @@ func (p *chatter) note(change func()) {
 
 // Observe implements client.Observer.
 func (p *chatter) Observe(f client.Fact) {
+	if p.also != nil {
+		defer p.also.Observe(f)
+	}
 	p.note(func() {
 		switch f := f.(type) {
 		case client.Shown:
