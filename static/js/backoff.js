@@ -10,12 +10,17 @@ const PROVEN_MS = 5_000;
 
 export class Backoff {
   #random;
+  #longest;
   #tries = 0;
   #liveSince = Infinity;
 
-  /** @param {() => number} random like Math.random */
-  constructor(random) {
+  /**
+   * @param {() => number} random like Math.random
+   * @param {number} [longestMs] the longest step, in milliseconds
+   */
+  constructor(random, longestMs = LONGEST_MS) {
     this.#random = random;
+    this.#longest = longestMs;
   }
 
   /**
@@ -34,7 +39,7 @@ export class Backoff {
   next(now, leastMs = 0) {
     if (now - this.#liveSince >= PROVEN_MS) this.#tries = 0;
     this.#liveSince = Infinity;
-    const step = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#tries, 16));
+    const step = Math.min(this.#longest, FIRST_MS * 2 ** Math.min(this.#tries, 16));
     this.#tries++;
     return leastMs + this.#random() * step;
   }

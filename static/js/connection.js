@@ -2,7 +2,7 @@
 // instance asks for it. It knows sockets, answers and waiting; what the frames mean for rooms is its owner's business.
 
 import { Backoff } from './backoff.js';
-import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, SUBPROTOCOL, decode, encode, isFinal } from './protocol.js';
+import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, SUBPROTOCOL, TOO_LARGE, decode, encode, isFinal } from './protocol.js';
 
 /** @typedef {import('./protocol.js').Frame} Frame */
 /** @typedef {import('./protocol.js').Failure} Failure */
@@ -39,6 +39,7 @@ import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, SUBPROTOCOL, decode,
  * @property {(welcome: Welcome) => void} welcome a socket is open
  * @property {(frame: Frame) => void} frame what is said in rooms, and to this person
  * @property {(request: Request, ok: Ok) => void} answer an ok, in its place between the frames
+ * @property {(request: Request, code: string) => void} later the server put a request off, and it is made again
  * @property {(ask: Ask) => Promise<void>} resume joins every room on a new socket
  * @property {() => void} out the login has ended
  * @property {() => void} stranger the cookie is another person's now
@@ -51,6 +52,8 @@ const REFRESH_TURN_MS = 5_000;
 const HANDSHAKE_MS = 10_000;
 /** The most that an answer may take, in milliseconds. */
 const ANSWER_MS = 20_000;
+/** The longest random part of the wait before a request is made again that the server put off, in milliseconds. */
+const AGAIN_MS = 4_000;
 /** The most that anything may take to be heard after we have reason to doubt the socket, in milliseconds. */
 const PROBE_MS = 5_000;
 /** The most that a left socket stays open for the answers that are still due on it, in milliseconds. */
@@ -108,6 +111,8 @@ export class Connection {
   #handlers;
   #user;
   #backoff;
+  /** Of a move, which fails while all is well here: that must not make the wait after a loss longer. */
+  #moveBackoff;
   /** @type {State} */
   #state = 'idle';
   /** The socket in use, in live and moving. @type {Link | null} */
@@ -130,7 +135,7 @@ export class Connection {
     this.#user = user;
     this.#env = env;
     this.#handlers = handlers;
-    this.#backoff = new Backoff(env.random);
+    this.#backoff = this.#moveBackoff = new Backoff(env.random);
   }
 
   get state() {
@@ -203,12 +208,14 @@ export class Connection {
    * @param {() => Request} request
    */
   async #askOn(link, request) {
-    const backoff = new Backoff(this.#env.random);
+    const backoff = new Backoff(this.#env.random, AGAIN_MS);
     for (;;) {
+      const asked = request();
       try {
-        return await link.request(request());
+        return await link.request(asked);
       } catch (err) {
         if (!(err instanceof RetryError)) throw err;
+        this.#handlers.later(asked, err.message);
         const wait = backoff.next(this.#env.now(), err.afterMs);
         await Promise.race([link.lost, new Promise((resolve) => this.#env.setTimeout(() => resolve(undefined), wait))]);
       }
@@ -333,11 +340,12 @@ export class Connection {
    */
   #later(leastMs) {
     const now = this.#env.now();
+    const backoff = this.#state === 'moving' ? this.#moveBackoff : this.#backoff;
     this.#notBefore = now + leastMs;
     this.#timer = this.#env.setTimeout(() => {
       if (this.#state === 'waiting') this.#to('due');
       this.#try();
-    }, this.#backoff.next(now, leastMs));
+    }, backoff.next(now, leastMs));
   }
 
   /**
@@ -346,6 +354,7 @@ export class Connection {
    */
   #drain(withinMs) {
     this.#to('drain');
+    this.#moveBackoff = new Backoff(this.#env.random);
     this.#timer = this.#env.setTimeout(() => this.#try(), this.#env.random() * withinMs);
   }
 
@@ -402,7 +411,7 @@ class Link {
   #ended = false;
   #retired = false;
   #id = 0;
-  /** @type {Map<number, {request: Request, resolve: (ok: Ok) => void, reject: (err: Error) => void, timer: unknown}>} */
+  /** @type {Map<number, {request: Request, bytes: number, resolve: (ok: Ok) => void, reject: (err: Error) => void, timer: unknown}>} */
   #pending = new Map();
   /** Ends the socket when nothing is heard in time. @type {unknown} */
   #watch;
@@ -451,12 +460,11 @@ class Link {
     if (this.#ended || this.#retired) return Promise.reject(new LostError());
     const id = ++this.#id;
     const data = encode({ ...request, id });
-    if (new TextEncoder().encode(data).length > MAX_FRAME_BYTES) {
-      return Promise.reject(new FinalError({ type: 'error', id, code: 'too_long', message: 'too long' }));
-    }
+    const bytes = new TextEncoder().encode(data).length;
+    if (bytes > MAX_FRAME_BYTES) return Promise.reject(tooLong());
     return new Promise((resolve, reject) => {
       const timer = this.#env.setTimeout(() => this.#settle(id)?.reject(new LostError()), ANSWER_MS);
-      this.#pending.set(id, { request, resolve, reject, timer });
+      this.#pending.set(id, { request, bytes, resolve, reject, timer });
       this.send(data);
     });
   }
@@ -552,10 +560,19 @@ class Link {
     // A dead network answers no close either: its close event, minutes later, is of no interest.
     this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close(1000);
+    if (code === TOO_LARGE && this.#pending.size > 0) {
+      // It must not be made again. Of what has no answer, the largest is too large if anything is.
+      const [[largest] = [0]] = [...this.#pending].sort(([, a], [, b]) => b.bytes - a.bytes);
+      this.#settle(largest)?.reject(tooLong());
+    }
     this.#lose(new LostError(CLOSE[code]?.pauseMs ?? 0));
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(new LostError());
     this.#handlers.lost(code);
   }
+}
+
+function tooLong() {
+  return new FinalError({ type: 'error', id: 0, code: 'too_long', message: 'it is too long.' });
 }
 
 /**

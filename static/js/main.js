@@ -1,6 +1,7 @@
 // Where the parts of the page meet.
 
 import { Connection } from './connection.js';
+import { Marks } from './marks.js';
 import { Outbox } from './outbox.js';
 import { FinalError, UNIVERSE, newKey } from './protocol.js';
 import { FIRST_ROOM, Rooms } from './rooms.js';
@@ -10,6 +11,8 @@ import { View } from './view.js';
 
 /** Losses of the connection shorter than this are not mentioned, in milliseconds. */
 const CALM_MS = 2_000;
+/** How often the list is asked for while something is unread, which may have been read elsewhere, in milliseconds. */
+const RELIST_MS = 30_000;
 /** How often others hear that this person types, in milliseconds. */
 const TYPING_MS = 3_000;
 /** The longest until the page shows a change, where it shows none by frames as nobody sees it, in milliseconds. */
@@ -20,14 +23,16 @@ const LIMIT = 4_000;
 const user = document.body.dataset['user'] ?? '';
 let instance = document.body.dataset['instance'] ?? '';
 let limit = LIMIT;
-let mentioned = false;
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let calm;
+/** There is no connection. */
+const away = calmly();
+/** The server puts off what is sent. */
+const putOff = calmly();
 let wasLive = false;
 let typedAt = 0;
 
 const store = await openStore(globalThis.indexedDB);
 const channel = new BroadcastChannel(`chatd:${user}`);
+const readChannel = new BroadcastChannel(`chatd-read:${user}`);
 
 const connection = new Connection(
   user,
@@ -46,8 +51,17 @@ const connection = new Connection(
       instance = welcome.instance;
       limit = welcome.limits.text;
     },
-    frame: (frame) => rooms.frame(frame),
-    answer: (request, ok) => rooms.answer(request, ok),
+    frame: (frame) => {
+      if (frame.type === 'relist') void relist();
+      else rooms.frame(frame);
+    },
+    answer: (request, ok) => {
+      if (request.type === 'send') putOff.set(false);
+      rooms.answer(request, ok);
+    },
+    later: (request, code) => {
+      if (request.type === 'send' && code !== 'too_fast') putOff.set(true);
+    },
     resume: (ask) => rooms.resume(ask),
     out: () => location.assign('/login'),
     stranger: () => location.reload(),
@@ -58,15 +72,15 @@ const rooms = new Rooms({
   user,
   ask: (request) => connection.ask(request),
   now: () => Date.now(),
-  marks: {
-    get: (room) => {
-      const mark = remembered(`read:${user}:${room}`);
-      return mark === null ? null : Number(mark);
-    },
-    set: (room, seq) => remember(`read:${user}:${room}`, String(seq)),
+  tell: (room, event) => {
+    marks.tell(room, event);
+    readChannel.postMessage({ room, event });
   },
   changed: render,
 });
+
+const marks = new Marks({ ask: (request) => connection.ask(request), setTimeout: (work, ms) => setTimeout(work, ms) });
+readChannel.onmessage = ({ data: { room, event } }) => rooms.readElsewhere(room, event);
 
 const outbox = new Outbox({
   user,
@@ -102,7 +116,7 @@ const view = new View({
   },
   retry: (key) => void outbox.retry(key),
   discard: (key) => void outbox.delete(key),
-  older: () => rooms.older(rooms.current).catch(() => false),
+  older: (name) => rooms.older(name).catch(() => false),
   typing: (name) => {
     if (Date.now() - typedAt < TYPING_MS) return;
     typedAt = Date.now();
@@ -119,21 +133,49 @@ const view = new View({
 /** @param {import('./connection.js').State} state */
 function stateChanged(state) {
   const live = state === 'live' || state === 'moving';
+  away.set(!live);
   if (live) {
-    clearTimeout(calm);
-    calm = undefined;
-    mentioned = false;
-    const left = rooms.current !== UNIVERSE && !rooms.get(rooms.current)?.joined;
     if (!wasLive) void openFirst();
-    else if (left && rooms.current) void openAny();
+    else openAnother();
     wasLive = true;
-  } else if (calm === undefined) {
-    calm = setTimeout(() => {
-      mentioned = true;
-      render();
-    }, CALM_MS);
   }
   render();
+}
+
+/** Something that is mentioned when it has lasted for a while. */
+function calmly() {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  return {
+    mentioned: false,
+    /** @param {boolean} lasts */
+    set(lasts) {
+      if (lasts) {
+        timer ??= setTimeout(() => {
+          this.mentioned = true;
+          render();
+        }, CALM_MS);
+      } else {
+        clearTimeout(timer);
+        timer = undefined;
+        this.mentioned = false;
+      }
+    },
+  };
+}
+
+async function relist() {
+  try {
+    await rooms.relist();
+    openAnother();
+  } catch {
+    // The page is closing.
+  }
+}
+
+/** Opens another conversation where the open one was left, on another device. */
+function openAnother() {
+  if (rooms.current && rooms.current !== UNIVERSE && !rooms.get(rooms.current)?.joined) void openAny();
 }
 
 /** Opens the conversation of the address, or another. */
@@ -241,20 +283,29 @@ function page() {
     others: all.filter((room) => !room.joined && !direct(room)).map(listed),
     open: openPage(),
     state: connection.state,
-    pill: !mentioned ? '' : !navigator.onLine ? text.offline : wasLive ? text.reconnecting : text.connecting,
-    notice: !mentioned || outbox.waiting === 0 ? '' : outbox.lasting ? text.held(outbox.waiting) : text.notLasting,
+    pill: !away.mentioned ? '' : !navigator.onLine ? text.offline : wasLive ? text.reconnecting : text.connecting,
+    notice: notice(),
+    held: away.mentioned || putOff.mentioned,
     limit,
   };
+}
+
+/** What to say of the messages that wait. */
+function notice() {
+  const n = outbox.waiting;
+  if (n === 0 || !(away.mentioned || putOff.mentioned)) return '';
+  const words = outbox.lasting ? text.held(n) : text.notLasting;
+  return putOff.mentioned && !away.mentioned ? `${text.putOff} ${words}` : words;
 }
 
 /** @returns {import('./view.js').Open | null} */
 function openPage() {
   const name = rooms.current;
   if (name === UNIVERSE) {
-    const { lines, edge } = rooms.universe();
+    const { lines, breaks, edge } = rooms.universe();
     const loading = rooms.all().some((room) => room.loading);
     return {
-      name, kind: 'universe', title: text.universe, here: [], typing: [], lines, pending: [],
+      name, kind: 'universe', title: text.universe, here: [], typing: [], lines, breaks, pending: [],
       hasOlder: edge !== null, loading, known: true,
     };
   }
@@ -272,6 +323,7 @@ function openPage() {
     here: [...room.here].sort((a, b) => a.localeCompare(b)),
     typing: rooms.typing(room),
     lines,
+    breaks: timeline.breaks(),
     pending: outbox.list(name).filter(({ key }) => !mine.has(key)),
     hasOlder: timeline.hasOlder,
     loading: room.loading,
@@ -287,7 +339,7 @@ function remembered(key, storage = 'localStorage') {
   try {
     return globalThis[storage].getItem(`chatd.${key}`);
   } catch {
-    return null; // not allowed here: that costs a read mark or a draft, no more
+    return null; // not allowed here: that costs a draft, no more
   }
 }
 
@@ -306,15 +358,19 @@ function remember(key, value, storage = 'localStorage') {
 }
 
 addEventListener('hashchange', () => void (named() && open(named())));
-addEventListener('storage', render);
 for (const name of ['online', 'offline', 'pageshow']) addEventListener(name, () => connection.kick());
 document.addEventListener('resume', () => connection.kick());
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') connection.kick();
+  else marks.flush();
   render();
 });
 // Those who type stop being shown by themselves.
 setInterval(() => rooms.all().some((room) => room.typing.size > 0) && render(), 2_000);
+setInterval(() => {
+  const unread = rooms.all().some((room) => room.joined && rooms.unread(room) > 0);
+  if (unread && wasLive && document.visibilityState === 'visible') void relist();
+}, RELIST_MS);
 
 render();
 await outbox.start();

@@ -17,12 +17,13 @@
  * @typedef {{type: 'reset', room: string}} Reset
  * @typedef {{type: 'drain', within_ms: number}} Drain
  * @typedef {{type: 'logout'}} Logout
+ * @typedef {{type: 'relist'}} Relist
  * @typedef {{type: 'error', id: number, code: string, message: string, retry_after_ms?: number}} Failure
- * @typedef {Welcome | Ping | Presence | Typing | RoomNotice | Reset | Drain | Logout | Failure | Ok | Durable} Frame
+ * @typedef {Welcome | Ping | Presence | Typing | RoomNotice | Reset | Drain | Logout | Relist | Failure | Ok | Durable} Frame
  */
 
 /**
- * @typedef {{room: string, joined: boolean, with?: string}} ListedRoom
+ * @typedef {{room: string, joined: boolean, with?: string, read?: string}} ListedRoom
  * @typedef {object} Ok an answer; which fields there are depends on the request
  * @property {'ok'} type
  * @property {number} id
@@ -30,7 +31,7 @@
  * @property {boolean} [resumed]
  * @property {Durable[]} [events]
  * @property {string} [head]
- * @property {string[]} [here]
+ * @property {string[] | null} [here] null where the server does not know
  * @property {Record<string, string>} [heads] join of universe
  * @property {string[]} [fresh] join of universe
  * @property {string} [event]
@@ -43,7 +44,7 @@
  * A request, without the id that its link gives it.
  * @typedef {{type: 'join', room: string, after?: string, positions?: Record<string, string>}} Join
  * @typedef {{type: 'send', room: string, key: string, text: string}} Send
- * @typedef {Join | Send | {type: 'leave', room: string} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'}} Request
+ * @typedef {Join | Send | {type: 'leave', room: string} | {type: 'read', room: string, event: string} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';
@@ -52,6 +53,9 @@ export const UNIVERSE = 'universe';
 export const MAX_FRAME_BYTES = 65_536;
 /** Silence beyond `ping_ms` that makes a socket dead, in milliseconds. */
 export const PING_GRACE_MS = 10_000;
+
+/** The close code of a socket on which a frame was too large: come back without that frame. */
+export const TOO_LARGE = 1009;
 
 /**
  * What a close code asks for. `out`: log in again. `pauseMs`: the least time to wait before coming back.

@@ -18,6 +18,9 @@ import { Timeline, merged } from './timeline.js';
  * @property {Set<string>} here
  * @property {Map<string, number>} typing who types, until when
  * @property {boolean} loading older events are under way
+ * @property {boolean} fresh it came on the list just now: what was said before is no news
+ * @property {string | null} seen the event up to which it was read here, '' for the beginning; null: not known yet
+ * @property {string} told the same as the server and other tabs know it, '' for none
  */
 
 /** The room that a person without any is put into. */
@@ -38,11 +41,13 @@ export class Rooms {
   #user;
   #ask;
   #now;
-  #marks;
+  #tell;
   #changed;
   /** Whether the events of all public rooms come here. */
   #universe = false;
   #resuming = false;
+  /** Whether the list is asked for, and has to be once more. @type {'no' | 'yes' | 'again'} */
+  #relisting = 'no';
   /** Where a join is under way: what does not fit meanwhile comes with its answer. @type {Set<string>} */
   #joining = new Set();
 
@@ -51,15 +56,14 @@ export class Rooms {
    * @param {string} parts.user
    * @param {Ask} parts.ask
    * @param {() => number} parts.now milliseconds
-   * @param {{get: (room: string) => number | null, set: (room: string, seq: number) => void}} parts.marks up to which
-   *   seq each room was read
+   * @param {(room: string, event: string) => void} parts.tell tells the server and other tabs how far a room was read
    * @param {() => void} parts.changed called after each change
    */
-  constructor({ user, ask, now, marks, changed }) {
+  constructor({ user, ask, now, tell, changed }) {
     this.#user = user;
     this.#ask = ask;
     this.#now = now;
-    this.#marks = marks;
+    this.#tell = tell;
     this.#changed = changed;
   }
 
@@ -97,12 +101,12 @@ export class Rooms {
   }
 
   /**
-   * How many messages of others came since the room was last read, or since this person last spoke there.
+   * How many messages of others came since the room was last read, on any device, or since this person last spoke there.
    * @param {Room} room
    */
-  unread(room) {
-    const mark = this.#marks.get(room.name) ?? Infinity;
-    const lines = room.timeline.lines();
+  unread({ timeline, seen, told }) {
+    const mark = Math.max(...[seen ?? '', told].map((event) => timeline.seqOf(event) ?? 0));
+    const lines = timeline.lines();
     let count = 0;
     for (let i = lines.length - 1; i >= 0; i--) {
       const line = lines[i];
@@ -117,9 +121,42 @@ export class Rooms {
    * @param {Room} room
    */
   read(room) {
-    if (room.timeline.head === null || this.#marks.get(room.name) === room.timeline.seq) return;
-    this.#marks.set(room.name, room.timeline.seq);
+    const { timeline, seen, told } = room;
+    if (!timeline.head || seen === timeline.head) return;
+    room.seen = timeline.head;
+    if (told !== timeline.head) this.#tell(room.name, timeline.head);
     this.#changed();
+  }
+
+  /**
+   * Notes that a room was read elsewhere.
+   * @param {string} name
+   * @param {string} event
+   */
+  readElsewhere(name, event) {
+    const room = this.#room(name);
+    const had = room.timeline.seqOf(room.told) ?? 0;
+    // News may overtake each other; what is read stays read.
+    if ((room.timeline.seqOf(event) ?? Infinity) < had) return;
+    room.told = event;
+    this.#changed();
+  }
+
+  /** Asks for the list, as news of it may have been missed. Throws when the page closes. */
+  async relist() {
+    if (this.#relisting !== 'no') {
+      this.#relisting = 'again'; // the answer on its way may be older than this wish
+      return;
+    }
+    try {
+      do {
+        this.#relisting = 'yes';
+        await this.#list(this.#ask);
+        this.#changed();
+      } while (/** @type {string} */ (this.#relisting) === 'again');
+    } finally {
+      this.#relisting = 'no';
+    }
   }
 
   /**
@@ -129,12 +166,8 @@ export class Rooms {
   async resume(ask) {
     this.#resuming = true;
     try {
-      // The list first: a room left on another device must not be joined again. One that is joined while the list is on
-      // its way may not be on it yet.
-      const had = this.all().filter(({ joined }) => joined);
-      const { rooms: list = [] } = await ask(() => ({ type: 'rooms' }));
-      const kept = new Set(list.filter(({ joined }) => joined).map(({ room }) => room));
-      for (const room of had) room.joined = kept.has(room.name);
+      // The list first: a room left on another device must not be joined again.
+      await this.#list(ask);
       /** @type {Set<string>} */
       const done = new Set();
       for (;;) {
@@ -215,7 +248,7 @@ export class Rooms {
         if (frame.from !== this.#user) this.get(frame.room)?.typing.set(frame.from, this.#now() + TYPING_MS);
         break;
       case 'room':
-        this.#listed(frame.room, frame.joined);
+        this.#listed(frame.room, frame.joined, true);
         break;
       case 'reset':
         this.#again(frame.room);
@@ -234,7 +267,10 @@ export class Rooms {
   answer(request, ok) {
     switch (request.type) {
       case 'rooms':
-        for (const { room, joined } of ok.rooms ?? []) this.#listed(room, joined);
+        for (const { room, joined, read } of ok.rooms ?? []) {
+          this.#listed(room, joined, false);
+          if (read && room !== UNIVERSE) this.readElsewhere(room, read);
+        }
         break;
       case 'join':
         if (request.room === UNIVERSE) this.#joinedUniverse(ok);
@@ -242,7 +278,7 @@ export class Rooms {
         break;
       case 'leave': {
         const room = this.get(request.room);
-        if (room) room.joined = false;
+        if (room) Object.assign(room, { joined: false, seen: null });
         // It was opened again while the answer was on its way.
         if (request.room === UNIVERSE && this.#universe) this.#again(UNIVERSE);
         break;
@@ -251,6 +287,18 @@ export class Rooms {
         return;
     }
     this.#changed();
+  }
+
+  /**
+   * Asks for the list, and takes off what is not on it any more.
+   * @param {Ask} ask
+   */
+  async #list(ask) {
+    // One that is joined while the list is on its way may not be on it yet.
+    const had = this.all().filter(({ joined }) => joined);
+    const { rooms: list = [] } = await ask(() => ({ type: 'rooms' }));
+    const kept = new Set(list.filter(({ joined }) => joined).map(({ room }) => room));
+    for (const room of had) room.joined = kept.has(room.name);
   }
 
   #wanted() {
@@ -313,20 +361,23 @@ export class Rooms {
   /**
    * @param {string} name
    * @param {boolean} joined
+   * @param {boolean} news whether that has just happened
    */
-  #listed(name, joined) {
+  #listed(name, joined, news) {
     if (name === UNIVERSE) return;
     const room = this.#room(name);
     if (!joined || room.joined) return;
     room.joined = true;
+    room.fresh = news;
     if (!this.#resuming) this.#again(name);
   }
 
   /** @param {Ok} ok */
-  #joined({ room: name = '', resumed = false, events = [], head = '', here = [] }) {
+  #joined({ room: name = '', resumed = false, events = [], head = '', here }) {
     const room = this.#room(name);
+    if (!room.joined) room.fresh = true;
     room.joined = true;
-    room.here = new Set(here);
+    if (here) room.here = new Set(here);
     this.#apply(room, resumed, events, head);
   }
 
@@ -357,15 +408,14 @@ export class Rooms {
   #apply(room, resumed, events, head) {
     if (!room.timeline.joined(resumed, events, head).ok) {
       // An answer with a hole in it. Without a position there can be none.
-      room.timeline = new Timeline();
+      room.timeline.restart();
       this.#joining.delete(room.name);
       return this.#again(room.name);
     }
-    // What a room said before one saw it is no news, what a person said to one is. A mark beyond the end is from before
-    // the counting began anew, and means nothing.
-    const mark = this.#marks.get(room.name);
-    if (mark === null && room.name.startsWith('@')) this.#marks.set(room.name, 0);
-    else if (mark === null || mark > room.timeline.seq) this.#marks.set(room.name, room.timeline.seq);
+    if (!room.joined || room.seen !== null) return;
+    // What a room said before one saw it is no news, what a person said to one is.
+    room.seen = room.fresh && !room.name.startsWith('@') ? head : '';
+    if (room.seen) this.#tell(room.name, room.seen);
   }
 
   /** @param {Durable} event */
@@ -384,7 +434,6 @@ export class Rooms {
       case 'added':
         if ('from' in event) room.typing.delete(event.from);
         if (room.name !== this.current && this.current !== UNIVERSE) room.timeline.trim(KEEP);
-        if (this.#marks.get(room.name) === null) this.#marks.set(room.name, 0);
         this.#changed();
     }
   }
@@ -393,7 +442,10 @@ export class Rooms {
   #room(name) {
     let room = this.#rooms.get(name);
     if (!room) {
-      room = { name, joined: false, timeline: new Timeline(), here: new Set(), typing: new Map(), loading: false };
+      room = {
+        name, joined: false, timeline: new Timeline(), here: new Set(), typing: new Map(), loading: false, fresh: false,
+        seen: null, told: '',
+      };
       this.#rooms.set(name, room);
     }
     return room;

@@ -23,9 +23,13 @@ export const text = {
   loading: 'Loading…',
   empty: 'Nothing has been said here yet.',
   beginning: 'This is the beginning.',
+  skipped: 'Earlier messages were skipped.',
+  lost: 'Some messages here could not be recovered.',
+  load: 'Load them',
   newest: 'Newest messages',
   full: 'Too many messages are waiting already. This one stays here.',
   notKept: 'The message could not be kept. It stays here.',
+  putOff: 'Messages cannot be stored right now.',
   tooOld: 'it was written long ago and may stand there already.',
   notLasting: 'This browser keeps nothing: messages that wait are lost when the page is closed.',
 
@@ -50,7 +54,7 @@ export const text = {
   /** @param {number} n */
   unreadLabel: (n) => count(n, 'unread message', 'unread messages'),
   /** @param {number} n */
-  held: (n) => `${count(n, 'message waits', 'messages wait')} for the connection`,
+  held: (n) => `${count(n, 'message is', 'messages are')} kept here and will be sent.`,
   /** @param {string} reason */
   failed: (reason) => `Not sent: ${reason}`,
   /** @param {number} n */

@@ -4,6 +4,7 @@
 import { textLength } from './protocol.js';
 import { text } from './strings.js';
 
+/** @typedef {import('./timeline.js').Break} Break */
 /** @typedef {import('./timeline.js').Line} Line */
 /** @typedef {import('./store.js').Entry} Pending */
 
@@ -17,6 +18,7 @@ import { text } from './strings.js';
  * @property {string[]} here
  * @property {string[]} typing
  * @property {Line[]} lines
+ * @property {Break[]} breaks
  * @property {Pending[]} pending
  * @property {boolean} hasOlder
  * @property {boolean} loading
@@ -32,6 +34,7 @@ import { text } from './strings.js';
  * @property {Open | null} open
  * @property {string} state of the connection, for styles and tests
  * @property {string} pill what to say of the connection, '' for nothing
+ * @property {boolean} held whether what is written now waits for better times
  * @property {string} notice what to say below the composer, '' for nothing
  * @property {number} limit of a text, in code points
  */
@@ -44,7 +47,7 @@ import { text } from './strings.js';
  * @property {(name: string, body: string) => Promise<string>} send resolves to why it was not taken, or ''
  * @property {(key: string) => void} retry
  * @property {(key: string) => void} discard
- * @property {() => Promise<boolean>} older load older lines
+ * @property {(name: string) => Promise<boolean>} older load older lines of a conversation
  * @property {(name: string) => void} typing
  * @property {(name: string) => void} read it is seen to its end
  * @property {(name: string, body: string) => void} draft what stands in its composer
@@ -191,7 +194,7 @@ export class View {
     this.#body.dataset['state'] = page.state;
     this.#instance.textContent = text.instance(page.instance);
     say(this.#pill, page.pill);
-    this.#body.classList.toggle('away', page.pill !== '');
+    this.#body.classList.toggle('held', page.held);
 
     this.#list('universe', [page.universe]);
     this.#list('rooms', page.rooms);
@@ -288,7 +291,7 @@ export class View {
    * @param {Page} page
    * @param {boolean} elsewhere whether another conversation was shown before
    */
-  #renderLog({ open, user, pill }, elsewhere) {
+  #renderLog({ open, user, held }, elsewhere) {
     const anchor = this.#follows ? null : this.#anchor();
     const all = open?.lines ?? [];
     // Who reads further up keeps what they see, whatever is added at either end.
@@ -304,6 +307,17 @@ export class View {
     /** @type {Line | null} */
     let former = null;
     let day = '';
+    const breaks = new Map(open?.breaks.map((each) => [`${each.side} ${each.line}`, each]));
+    const broken = (/** @type {string} */ place) => {
+      const found = breaks.get(place);
+      if (!found) return;
+      items.push({
+        key: `break ${found.room} ${place}`,
+        sign: `${found.kind} ${named}`,
+        make: () => this.#break(found, named),
+      });
+      former = null;
+    };
     for (const line of lines) {
       const at = new Date(line.at);
       const its = at.toDateString();
@@ -313,6 +327,7 @@ export class View {
         day = its;
         former = null;
       }
+      broken(`before ${line.event}`);
       const first = !follows(former, line);
       items.push({
         key: line.event,
@@ -320,15 +335,17 @@ export class View {
         make: () => this.#line(line, at, first, named),
       });
       former = line;
+      broken(`after ${line.event}`);
     }
+    broken('before ');
     for (const entry of open?.pending ?? []) {
       const line = { from: user, room: entry.room, at: new Date(entry.at).toISOString() };
       const first = !follows(former, line);
       items.push({
         // Under the key of the wire, so that it stays in its place while its states change.
         key: `pending ${entry.key}`,
-        sign: `${first} ${pill !== ''} ${entry.failure ?? ''}`,
-        make: () => this.#pending(entry, user, first, pill !== ''),
+        sign: `${first} ${held} ${entry.failure ?? ''}`,
+        make: () => this.#pending(entry, user, first, held),
       });
       former = { ...line, event: '', seq: 0, key: entry.key, text: '', edited: false };
     }
@@ -368,16 +385,26 @@ export class View {
   }
 
   /**
+   * @param {Break} broken
+   * @param {boolean} named whether to say its room
+   */
+  #break({ kind, room }, named) {
+    const words = make('span', {}, named ? `#${room}: ${text[kind]}` : text[kind]);
+    if (kind === 'skipped') words.append(' ', make('button', { class: 'link', click: () => void this.#on.older(room) }, text.load));
+    return make('li', { class: 'break' }, words);
+  }
+
+  /**
    * @param {Pending} entry
    * @param {string} user
    * @param {boolean} first
-   * @param {boolean} away whether there has been no connection for a while
+   * @param {boolean} held whether it waits for better times
    */
-  #pending(entry, user, first, away) {
+  #pending(entry, user, first, held) {
     const body = make('p', { class: 'text', dir: 'auto' }, ...linked(entry.text));
     const line = make('li', { class: `line pending${first ? ' first' : ''}` }, ...(first ? this.#by(user, '', null) : []), body);
     if (entry.failure === undefined) {
-      line.append(make('p', { class: 'status' }, away ? text.waiting : text.sending));
+      line.append(make('p', { class: 'status' }, held ? text.waiting : text.sending));
     } else {
       line.classList.add('failed');
       line.append(make('p', { class: 'status' },
@@ -454,7 +481,7 @@ export class View {
       this.#window += WINDOW;
       if (!this.#follows) this.render(this.#page);
     } else if (open.hasOlder && !open.loading) {
-      void this.#on.older();
+      void this.#on.older(open.name);
     }
   }
 
@@ -463,7 +490,7 @@ export class View {
     const { scrollTop } = this.#log;
     for (const [key, { element }] of this.#shown.get(this.#lines) ?? []) {
       const offset = element.offsetTop + element.offsetHeight - scrollTop;
-      if (offset > 0 && !key.startsWith('day ')) return { key, offset };
+      if (offset > 0 && !/^(day|break) /.test(key)) return { key, offset };
     }
     return null;
   }

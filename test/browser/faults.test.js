@@ -165,7 +165,7 @@ test('what is typed without a network waits, says so, and is sent once when it i
   const { alice, bob } = await pair();
   await offline(alice);
   for (const text of ['one', 'two', 'three']) await alice.say(text);
-  await alice.page.getByText('3 messages wait for the connection').waitFor();
+  await alice.page.getByText('3 messages are kept here and will be sent.').waitFor();
   await alice.page.locator('#pill').getByText('offline').waitFor();
   assert.equal(await alice.page.locator('.pending').count(), 3);
   await bob.say('meanwhile');

@@ -317,6 +317,51 @@ test('drain: a new socket that fails is tried again while the old one serves', a
   assert.equal(w.sockets.length, 3);
 });
 
+test('drain: where no better place is found it stays on the old socket, until that ends', async () => {
+  const w = world();
+  await w.goLive();
+  w.script[0] = { status: 503, retryAfter: '1' };
+  const old = w.socket;
+  await old.says({ type: 'drain', within_ms: 8000 });
+  const sent = w.connection.ask(() => send);
+  await w.clock.pass(30_000);
+  await old.says({ type: 'ping' });
+  assert.equal(w.connection.state, 'moving');
+  assert.equal(w.sockets.length, 1);
+  assert.equal(old.closed, false);
+  await old.answers('send', { seq: 7 });
+  assert.equal((await sent).seq, 7, 'and uses it');
+  await old.ends(1012);
+  assert.equal(w.connection.state, 'waiting');
+  w.script[0] = { status: 200, user: 'alice' };
+  await w.clock.pass(125);
+  assert.equal(w.sockets.length, 2, 'at once, however often the move had failed');
+  await w.finish();
+  assert.equal(w.connection.state, 'live');
+});
+
+test('drain: asked again and again, it makes one move', async () => {
+  const w = world();
+  await w.goLive();
+  const old = w.socket;
+  for (let i = 0; i < 4; i++) {
+    await old.says({ type: 'drain', within_ms: 8000 });
+    await w.clock.pass(1_000);
+  }
+  assert.equal(w.sockets.length, 2, 'by the first notice');
+  await old.says({ type: 'drain', within_ms: 1 });
+  await w.clock.pass(1_000);
+  assert.equal(w.sockets.length, 2, 'while the new one is on its way');
+  await w.finish();
+  await w.clock.pass(20_000);
+  assert.equal(w.refreshes.length, 2);
+  assert.equal(w.sockets.length, 2);
+  assert.equal(w.connection.state, 'live');
+  await w.socket.says({ type: 'drain', within_ms: 0 });
+  await w.clock.pass(0);
+  assert.equal(w.sockets.length, 3, 'a later wish is another one');
+});
+
 test('drain: the old socket ends before the new one is ready', async () => {
   const early = world();
   await early.goLive();
@@ -430,6 +475,36 @@ test('an error that says when is asked again then, whatever its code, with a new
   assert.equal(second.id > first.id, true);
   await w.socket.says({ type: 'error', id: second.id, code: 'too_long', message: 'too long' });
   await assert.rejects(sent, (err) => err instanceof FinalError && err.code === 'too_long');
+});
+
+test('what is put off is asked again within seconds, however long Redis was away, and told', async () => {
+  const w = world({ random: () => 1 });
+  await w.goLive();
+  void w.connection.ask(() => send);
+  await settle();
+  for (let i = 1; i <= 20; i++) {
+    const { id } = w.socket.requests('send').at(-1);
+    await w.socket.says({ type: 'error', id, code: 'unavailable', message: 'try later', retry_after_ms: 1000 });
+    assert.deepEqual(w.heard.later.at(-1), ['send', 'unavailable']);
+    await w.clock.pass(5_000);
+    assert.equal(w.socket.requests('send').length, i + 1);
+  }
+});
+
+test('1009: the largest request without an answer is refused, the others are made again', async () => {
+  const w = world();
+  await w.goLive();
+  const large = w.connection.ask(() => ({ ...send, key: 'k2', text: 'x'.repeat(60_000) }));
+  const small = w.connection.ask(() => send);
+  await settle();
+  const refused = assert.rejects(large, (err) => err instanceof FinalError && err.code === 'too_long');
+  await w.socket.ends(1009);
+  await refused;
+  await w.clock.pass(250);
+  await w.finish();
+  assert.deepEqual(w.socket.requests('send').map(({ key }) => key), ['k1']);
+  await w.socket.answers('send', { seq: 3 });
+  assert.equal((await small).seq, 3);
 });
 
 test('Redis away while resuming: the room is joined when it is back, on the same socket', async () => {

@@ -89,7 +89,7 @@ export function world({ random = () => 0.5, locks } = {}) {
   const clock = new Clock();
   const sockets = [];
   const refreshes = [];
-  const heard = { states: [], frames: [], answers: [], welcomes: [], out: 0, stranger: 0 };
+  const heard = { states: [], frames: [], answers: [], welcomes: [], later: [], out: 0, stranger: 0 };
   /** What the next refreshes answer; the last one stands for all later ones. */
   const script = [{ status: 200, user: 'alice' }];
   const env = {
@@ -122,6 +122,7 @@ export function world({ random = () => 0.5, locks } = {}) {
     welcome: (welcome) => heard.welcomes.push(welcome),
     frame: (frame) => heard.frames.push(frame),
     answer: (request, ok) => heard.answers.push({ request, ok }),
+    later: (request, code) => heard.later.push([request.type, code]),
     resume: async (ask) => {
       await ask(() => ({ type: 'join', room: 'general' }));
     },

@@ -24,12 +24,12 @@ function chain(room, names, { prev = '', from = 'bob', seq = 1 } = {}) {
 /** Alice's rooms, and a server that answers what the test says. */
 function alice() {
   const asked = [];
-  const marks = new Map();
+  const told = [];
   const rooms = new Rooms({
     user: 'alice',
     ask: (request) => ask(request),
     now: () => now,
-    marks: { get: (room) => marks.get(room) ?? null, set: (room, seq) => marks.set(room, seq) },
+    tell: (room, event) => told.push([room, event]),
     changed: () => {},
   });
   const ask = (make) =>
@@ -52,7 +52,7 @@ function alice() {
   return {
     rooms,
     asked,
-    marks,
+    told,
     ask,
     last: () => asked.at(-1),
     requests: (type) => asked.filter((each) => each.type === type),
@@ -161,6 +161,10 @@ test('an answer with a hole in it is asked for again, from nothing', async () =>
   await w.last().ok({ room: 'general', resumed: true, events: chain('general', ['c'], { prev: 'b' }), head: 'c' });
   assert.equal(w.last().type, 'join');
   assert.equal(w.last().after, undefined);
+  assert.deepEqual(texts(w.rooms, 'general'), ['a'], 'what was shown stays until the answer');
+  await w.last().ok({ room: 'general', resumed: false, events: chain('general', ['c'], { prev: 'b', seq: 3 }), head: 'c' });
+  assert.deepEqual(texts(w.rooms, 'general'), ['c']);
+  assert.deepEqual(w.rooms.get('general').timeline.breaks().map(({ kind }) => kind), ['skipped']);
 });
 
 test('a direct conversation is known by the name that the server gives it', async () => {
@@ -196,12 +200,97 @@ test('unread: what others said since it was read, or since alice spoke', async (
   assert.equal(w.rooms.unread(general), 0);
 });
 
-test('marks from before the counting began anew mean nothing', async () => {
+test('what was read is told to the server once, and what was there when alice came as well', async () => {
   const w = alice();
-  w.marks.set('general', 900);
-  await w.join('general', chain('general', ['a', 'b']));
+  const all = chain('general', ['a', 'b', 'c']);
+  await w.join('general', all.slice(0, 2));
+  assert.deepEqual(w.told, [['general', 'b']]);
+  w.rooms.frame(all[2]);
+  const general = w.rooms.get('general');
+  w.rooms.read(general);
+  w.rooms.read(general);
+  assert.deepEqual(w.told, [['general', 'b'], ['general', 'c']]);
+  w.rooms.readElsewhere('general', 'c');
+  await w.join('empty');
+  w.rooms.read(w.rooms.get('empty'));
+  assert.equal(w.told.length, 2, 'there is nothing to tell');
+});
+
+/** Rooms of a page that was just loaded, with these marks on the server and these events in the rooms. */
+async function loaded(list, events) {
+  const w = alice();
+  void w.rooms.resume(w.ask);
+  await w.last().ok({ rooms: list.map((room) => ({ joined: true, ...room })) });
+  for (const join of w.requests('join')) {
+    const its = events[join.room] ?? [];
+    await join.ok({ room: join.room, resumed: false, events: its, head: its.at(-1)?.event ?? '' });
+  }
+  return w;
+}
+
+test('another device: the marks come with the list, and nothing is told back', async () => {
+  const events = { general: chain('general', ['a', 'b', 'c']), random: chain('random', ['r8', 'r9'], { prev: 'r7', seq: 8 }), first: chain('first', ['f1']) };
+  const w = await loaded([{ room: 'general', read: 'b' }, { room: 'random', read: 'r1' }, { room: 'first' }], events);
+  const unread = (name) => w.rooms.unread(w.rooms.get(name));
+  assert.equal(unread('general'), 1);
+  assert.equal(unread('random'), 2, 'read long ago: all that is here is new');
+  assert.equal(unread('first'), 1, 'nothing was said when it was joined');
+  assert.deepEqual(w.told, []);
+  w.rooms.answer({ type: 'rooms' }, { rooms: [{ room: 'general', joined: true, read: 'c' }] });
+  assert.equal(unread('general'), 0);
+  w.rooms.answer({ type: 'rooms' }, { rooms: [{ room: 'general', joined: true, read: 'b' }] });
+  assert.equal(unread('general'), 0, 'an older answer takes nothing back');
+});
+
+test('read on another device, before it was heard here', async () => {
+  const w = await loaded([{ room: 'general', read: 'a' }], { general: chain('general', ['a']) });
+  w.rooms.readElsewhere('general', 'b');
+  const general = w.rooms.get('general');
+  w.rooms.frame(chain('general', ['b'], { prev: 'a', seq: 2 })[0]);
+  assert.equal(w.rooms.unread(general), 0);
   w.rooms.frame(chain('general', ['c'], { prev: 'b', seq: 3 })[0]);
-  assert.equal(w.rooms.unread(w.rooms.get('general')), 1);
+  assert.equal(w.rooms.unread(general), 1);
+});
+
+test('a mark of a history that is lost counts nothing as read', async () => {
+  const w = await loaded([{ room: 'general', read: 'x900' }], { general: chain('general', ['a', 'b']) });
+  const general = w.rooms.get('general');
+  assert.equal(w.rooms.unread(general), 2);
+  w.rooms.read(general);
+  assert.equal(w.rooms.unread(general), 0);
+  assert.deepEqual(w.told, [['general', 'b']]);
+});
+
+test('a room that was left and joined again has no news from between', async () => {
+  const w = alice();
+  await w.join('general', chain('general', ['a']));
+  void w.rooms.leave('general');
+  await w.last().ok({ room: 'general' });
+  await w.join('general', chain('general', ['b', 'c'], { prev: 'a', seq: 2 }), { resumed: true });
+  assert.equal(w.rooms.unread(w.rooms.get('general')), 0);
+});
+
+test('relist: what was left elsewhere goes, what is new comes, and a wish during the answer asks again', async () => {
+  const w = await loaded([{ room: 'general' }, { room: 'random' }], {});
+  let done = false;
+  w.rooms.relist().then(() => (done = true));
+  const first = w.last();
+  void w.rooms.relist();
+  assert.equal(w.requests('rooms').length, 2, 'the first was the resume');
+  await first.ok({ rooms: [{ room: 'general', joined: true }, { room: 'random', joined: true }] });
+  assert.equal(done, false);
+  await w.last().ok({ rooms: [{ room: 'general', joined: true }, { room: 'random', joined: false }, { room: 'new', joined: true }] });
+  assert.equal(done, true);
+  assert.equal(w.rooms.get('random').joined, false);
+  assert.deepEqual([w.last().type, w.last().room], ['join', 'new']);
+});
+
+test('a roster that the server does not know leaves the one that is shown', async () => {
+  const w = alice();
+  await w.join('general', [], { here: ['alice', 'bob'] });
+  w.rooms.frame({ type: 'reset', room: 'general' });
+  await w.last().ok({ room: 'general', resumed: true });
+  assert.deepEqual([...w.rooms.get('general').here], ['alice', 'bob']);
 });
 
 test('the universe: positions of what is known, fresh rooms replaced, what is gone put into its room', async () => {
