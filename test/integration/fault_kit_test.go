@@ -22,6 +22,8 @@ import (
 type follower struct {
 	*chatter
 	*times
+
+	speakers []func() // each ends one
 }
 
 // times is what a stopwatch beside a client shows.
@@ -141,22 +143,17 @@ func quantile(all []time.Duration, q float64) time.Duration {
 	return all[min(len(all)-1, int(q*float64(len(all))))].Round(time.Millisecond)
 }
 
-// speaker says something in a room at a pace until it is stopped.
-type speaker struct {
-	stop func()
-}
-
-// speak lets p say texts of text(n) in room. They pause while much is not confirmed,
-// as people do who see that nothing goes out.
-func speak(t *testing.T, p *chatter, room string, pace time.Duration, text func(n int) string) speaker {
+// speak lets f say text(0), text(1), … in room at this pace until [hush]. They pause
+// while much is not confirmed, as people do who see that nothing goes out.
+func (f *follower) speak(room string, pace time.Duration, text func(n int) string) {
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		tick := time.NewTicker(pace)
 		defer tick.Stop()
 		for n := 0; ; n++ {
-			if p.Queued() < 20 {
-				p.say(room, text(n))
+			if f.Queued() < 20 {
+				f.say(room, text(n))
 			}
 			select {
 			case <-tick.C:
@@ -165,9 +162,45 @@ func speak(t *testing.T, p *chatter, room string, pace time.Duration, text func(
 			}
 		}
 	})
-	s := speaker{sync.OnceFunc(func() { close(quit); wg.Wait() })}
-	t.Cleanup(s.stop)
-	return s
+	end := sync.OnceFunc(func() { close(quit); wg.Wait() })
+	f.speakers = append(f.speakers, end)
+	f.t.Cleanup(end)
+}
+
+// hush ends all that these people say.
+func hush(crowd []*follower) {
+	for _, f := range crowd {
+		for _, end := range f.speakers {
+			end()
+		}
+	}
+}
+
+// total sums up a number of each.
+func total(crowd []*follower, of func(*follower) int) (n int) {
+	for _, f := range crowd {
+		f.chatter.mu.Lock()
+		f.times.mu.Lock()
+		n += of(f)
+		f.times.mu.Unlock()
+		f.chatter.mu.Unlock()
+	}
+	return n
+}
+
+// wantNotNoticed checks that these people noticed nothing: they lost no socket, and
+// their views went on.
+func wantNotNoticed(t *testing.T, crowd []*follower) {
+	t.Helper()
+	for what, of := range map[string]func(*follower) int{
+		"sockets lost":   func(f *follower) int { return f.closed },
+		"views replaced": func(f *follower) int { return f.jumps },
+		"gaps shown":     func(f *follower) int { return f.gaps },
+	} {
+		if n := total(crowd, of); n > 0 {
+			t.Errorf("%d %s: what people should not notice reached them", n, what)
+		}
+	}
 }
 
 // lasts lets a fault last: nothing is waited for.

@@ -48,15 +48,20 @@ func TestMain(m *testing.M) {
 // fails the test.
 func startCluster(t *testing.T, n int, env ...string) *cluster.Cluster {
 	t.Helper()
+	return startClusterWith(t, cluster.Options{Instances: n, Env: env})
+}
+
+// startClusterWith is startCluster with further options.
+func startClusterWith(t *testing.T, opts cluster.Options) *cluster.Cluster {
+	t.Helper()
 	// Not t.TempDir: a long test name would make the sockets' paths too long.
 	dir, err := os.MkdirTemp("", "chatd-run-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cluster.Start(within(t, 20*time.Second), cluster.Options{
-		Dir: dir, Chatd: chatd, Instances: n, Env: env,
-		Died: func(p *cluster.Process, how error) { t.Errorf("%s %v", p.Name, how) },
-	})
+	opts.Dir, opts.Chatd = dir, chatd
+	opts.Died = func(p *cluster.Process, how error) { t.Errorf("%s %v", p.Name, how) }
+	c, err := cluster.Start(within(t, 20*time.Second), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
