@@ -21,9 +21,12 @@ var arrows = map[string]string{
 	"chatd/internal/web":       "chat session socket",
 	"chatd/internal/client":    "chat",
 	"chatd/internal/cluster":   "",
+	"chatd/internal/judge":     "",
+	"chatd/internal/drill":     "chat client cluster judge",
 	"chatd/internal/chattest":  "",
 	"chatd/cmd/chatd":          "chatd config directory feed presence room session socket web",
 	"chatd/cmd/up":             "cluster",
+	"chatd/cmd/drill":          "cluster drill",
 }
 
 // homes are the packages that may import a technology.

@@ -252,30 +252,3 @@ func (c *Cluster) await(ctx context.Context, what string, look func() (bool, err
 		}
 	}
 }
-
-func redisPing(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
-		return err
-	}
-	answer, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return err
-	}
-	// While it loads its file it says -LOADING.
-	if answer != "+PONG\r\n" {
-		return fmt.Errorf("redis says %q", strings.TrimSpace(answer))
-	}
-	return nil
-}

@@ -1,0 +1,201 @@
+// Command drill makes things fail under people who chat, and counts what became of
+// their messages. It starts a whole system of its own: Redis, instances and HAProxy
+// on free ports of loopback.
+//
+//	drill                        the standard plan
+//	drill -plan kill,redis       two faults of it
+//	drill judge FILE             judges a history once more
+//
+// Its exit status is 0 only if every promise held, 1 if one was broken, and 2 if it
+// could not be found out.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"chatd/internal/cluster"
+	"chatd/internal/drill"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout)
+	switch {
+	case err == nil:
+	case errors.Is(err, errBroken):
+		os.Exit(1)
+	default:
+		fmt.Fprintln(os.Stderr, "drill:", err)
+		os.Exit(2)
+	}
+}
+
+// errBroken says that a promise was broken, which was said already.
+var errBroken = errors.New("a promise was broken")
+
+func run(ctx context.Context, args []string, out *os.File) error {
+	if len(args) > 0 && args[0] == "judge" {
+		return judgeFile(args[1:], out)
+	}
+	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
+	plan := flags.String("plan", "", "comma separated `faults`, in this order; empty: the standard plan")
+	list := flags.Bool("list", false, "name the faults and stop")
+	seed := flags.Uint64("seed", 0, "`number` that decides who says what when, and the mixtures; 0: by chance")
+	people := flags.Int("people", 60, "`number` of people on each fault, 4 to 5000")
+	rooms := flags.Int("rooms", 0, "`number` of rooms they are in, two each; 0: one for ten people")
+	pace := flags.Duration("pace", time.Second, "between two messages of one person, on average")
+	instances := flags.Int("instances", 3, fmt.Sprintf("`number` of instances, 3 to %d", cluster.Slots-2))
+	random := flags.Duration("random", 0, "then random mixtures of faults, for so long")
+	history := flags.String("history", "", "write all that happened to this `file`, for drill judge")
+	chatd := flags.String("chatd", "", "drill this chatd `program`; empty: build it")
+	dir := flags.String("dir", "", "`folder` for logs and Redis's data, which are kept; empty: a temporary one, kept if a promise broke")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *list {
+		return listFaults(out)
+	}
+	if *people < 4 || *people > 5000 {
+		return fmt.Errorf("-people %d: want 4 to 5000", *people)
+	}
+	if *instances < 3 || *instances > cluster.Slots-2 {
+		return fmt.Errorf("-instances %d: want 3 to %d", *instances, cluster.Slots-2)
+	}
+	if *pace < 10*time.Millisecond {
+		return fmt.Errorf("-pace %v: want 10ms or more", *pace)
+	}
+	if *rooms == 0 {
+		*rooms = max(2, *people/10)
+	}
+	if *rooms < 1 || *rooms > *people/2 {
+		return fmt.Errorf("-rooms %d: want 1 to half as many as people", *rooms)
+	}
+	if *seed == 0 {
+		*seed = rand.Uint64N(1_000_000) + 1
+	}
+	faults := drill.Standard()
+	switch {
+	case *plan != "":
+		var err error
+		if faults, err = drill.Find(strings.Split(*plan, ",")); err != nil {
+			return err
+		}
+	case *random > 0:
+		faults = nil
+	}
+
+	keep := *dir != ""
+	if !keep {
+		var err error
+		if *dir, err = os.MkdirTemp("", "drill-"); err != nil {
+			return err
+		}
+	} else if err := os.MkdirAll(*dir, 0o755); err != nil {
+		return err
+	}
+	var file *os.File
+	if *history != "" {
+		var err error
+		if file, err = os.Create(*history); err != nil {
+			return err
+		}
+		defer file.Close()
+	}
+	p := newProgress(out)
+	if *chatd == "" {
+		*chatd = filepath.Join(*dir, "chatd")
+		p.say("building chatd")
+		if err := cluster.Build(ctx, *chatd); err != nil {
+			return err
+		}
+	}
+	opts := drill.Options{
+		Faults: faults, Random: *random, Seed: *seed, People: *people, Rooms: *rooms, Pace: *pace, Instances: *instances,
+		Dir: *dir, Chatd: *chatd, Progress: p.say, Row: p.row,
+	}
+	if file != nil {
+		opts.History = file
+	}
+	result, err := drill.Run(ctx, opts)
+	p.done()
+	if err != nil {
+		return err
+	}
+	if file != nil {
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	if err := result.Table(out); err != nil {
+		return err
+	}
+	if !result.Held() {
+		fmt.Fprintf(out, "Logs: %s\n", filepath.Join(*dir, "log"))
+		return errBroken
+	}
+	if !keep {
+		return os.RemoveAll(*dir)
+	}
+	return nil
+}
+
+func listFaults(out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	for _, f := range drill.Standard() {
+		fmt.Fprintf(table, "%s\t%s\n", f.Name, f.What)
+	}
+	return table.Flush()
+}
+
+func judgeFile(args []string, out io.Writer) error {
+	if len(args) != 1 {
+		return errors.New("usage: drill judge FILE")
+	}
+	file, err := os.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	acts, err := drill.Judge(file)
+	if err != nil {
+		return err
+	}
+	broken := false
+	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(table, "fault\tsent\tconfirmed\tshown\tresumed\tnever answered\tfaults")
+	for _, a := range acts {
+		r := a.Report
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\n", a.Act, r.Sent, r.Confirmed, r.Shown, r.Recovered, r.Unknown, len(r.Faults))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, a := range acts {
+		for _, f := range a.Report.Faults {
+			broken = true
+			fmt.Fprintf(out, "%s: %s %s\n", a.Act, f.At.Format("15:04:05.000"), f)
+		}
+	}
+	if broken {
+		return errBroken
+	}
+	return nil
+}

@@ -1,0 +1,499 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chatd/internal/chat"
+	"chatd/internal/client"
+	"chatd/internal/judge"
+)
+
+const (
+	loginsAtOnce = 16
+	maxQueued    = 20 // somebody who sees that nothing goes out pauses
+	loginRetry   = 500 * time.Millisecond
+	look         = 10 * time.Millisecond // between two looks at what a wait waits for
+)
+
+// A crowd is the people of one act.
+type crowd struct {
+	url    string
+	rec    *record
+	people []*person
+	rooms  []string
+	pace   time.Duration // between two messages of one person, on average
+	stop   context.CancelFunc
+	quiet  chan struct{} // closed: nobody writes any more
+	hushed sync.Once
+	wg     sync.WaitGroup // of the clients
+	talk   sync.WaitGroup // of those who write
+
+	// Guarded by rec.mu.
+	over       bool // what happens to sockets from here on is the crowd's own doing
+	written    int
+	confirmed  int
+	duplicates int
+	out        int // logins that ended
+	moved      int // sockets left for another
+	closed     int // sockets lost in any other way
+	rejoined   int
+	failed     int // tries to connect that brought no socket
+	codes      map[int]int
+	sent       map[string]time.Time // by key, when it was written
+	delays     spread
+	offline    []time.Duration
+	expected   map[string]map[string]bool // key -> who has not seen it; see expectLocked
+	caughtUp   time.Time                  // when the last of them was seen
+}
+
+// A person is one login with one client.
+type person struct {
+	*client.Client
+	crowd *crowd
+	name  string
+	rooms []string
+	talks bool
+	rand  *rand.Rand
+	line  *line
+	jar   http.CookieJar
+	hold  atomic.Pointer[chan struct{}] // while set, the person reads nothing
+
+	// Guarded by record.mu.
+	views   map[string]bool   // rooms that were shown at all
+	ends    map[string]string // the last event of each view
+	open    int               // sockets
+	since   time.Time         // when the last socket closed
+	longest time.Duration     // longest time without one
+	on      string            // the instance of the newest socket
+	said    int
+	held    bool // it stopped reading for a while: its delays are its own
+}
+
+// A gathering says who comes.
+type gathering struct {
+	name      string // begins all names; at most 20 characters
+	url       string
+	people    int
+	rooms     int
+	pace      time.Duration
+	seed      uint64
+	immediate bool // they come back at once, all together
+	line      func(n int) *line
+}
+
+// gather logs people in and returns once each of them is in their rooms.
+func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c := &crowd{url: g.url, rec: rec, pace: g.pace, stop: stop, quiet: make(chan struct{}), codes: map[int]int{},
+		sent: map[string]time.Time{}, expected: map[string]map[string]bool{}}
+	for n := range g.rooms {
+		c.rooms = append(c.rooms, fmt.Sprintf("%s-room%d", g.name, n+1))
+	}
+	for n := range g.people {
+		p := &person{crowd: c, name: fmt.Sprintf("%s-p%d", g.name, n+1), rand: rand.New(rand.NewPCG(g.seed, uint64(n))),
+			views: map[string]bool{}, ends: map[string]string{}}
+		// One in ten only reads, and in more rooms than the others.
+		p.talks = n%10 != 9
+		many, step := 2, 1+n/len(c.rooms)%2 // not always the same two
+		if !p.talks {
+			many, step = 6, 1
+		}
+		for m := range min(many, len(c.rooms)) {
+			p.rooms = append(p.rooms, c.rooms[(n+m*step)%len(c.rooms)])
+		}
+		slices.Sort(p.rooms)
+		p.rooms = slices.Compact(p.rooms)
+		p.line = newLine()
+		if g.line != nil {
+			if l := g.line(n); l != nil {
+				p.line = l
+			}
+		}
+		var err error
+		if p.jar, err = cookiejar.New(nil); err != nil {
+			stop()
+			return nil, err
+		}
+		if p.Client, err = client.New(client.Options{URL: g.url, User: p.name, Observer: p, Immediate: g.immediate,
+			Transport: p.line.transport, Jar: p.jar, Keep: 256}); err != nil {
+			stop()
+			return nil, err
+		}
+		c.people = append(c.people, p)
+	}
+	gate := make(chan struct{}, loginsAtOnce)
+	errs := make(chan error, len(c.people))
+	for _, p := range c.people {
+		go func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			errs <- p.login(ctx)
+		}()
+	}
+	var failed []error
+	for range c.people {
+		failed = append(failed, <-errs)
+	}
+	if err := errors.Join(failed...); err != nil {
+		stop()
+		return nil, err
+	}
+	for _, p := range c.people {
+		for _, room := range p.rooms {
+			if _, err := p.Join(room); err != nil {
+				stop()
+				return nil, err
+			}
+		}
+		c.wg.Go(func() { p.live(running) })
+	}
+	err := c.await(ctx, "everybody is in their rooms", func() bool {
+		for _, p := range c.people {
+			if len(p.views) < len(p.rooms) {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		c.leave()
+		return nil, err
+	}
+	return c, nil
+}
+
+// login logs in, as often as it takes.
+func (p *person) login(ctx context.Context) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := p.Client.Login(try)
+		cancel()
+		if err == nil {
+			p.crowd.rec.add(judge.Entry{Kind: judge.LoggedIn, Client: p.name, User: p.name})
+			return nil
+		}
+		select {
+		case <-time.After(loginRetry):
+		case <-ctx.Done():
+			return fmt.Errorf("%s cannot log in: %w", p.name, err)
+		}
+	}
+}
+
+// live is the person's client from the first socket to the end. Who is asked to
+// log in does so, and goes on with what was not confirmed.
+func (p *person) live(ctx context.Context) {
+	p.crowd.rec.add(judge.Entry{Kind: judge.Opened, Client: p.name, User: p.name})
+	for {
+		err := p.Run(ctx)
+		if !errors.Is(err, client.ErrLoggedOut) || p.login(ctx) != nil {
+			return
+		}
+	}
+}
+
+// start lets people write until hush.
+func (c *crowd) start() {
+	for _, p := range c.people {
+		if p.talks {
+			c.talk.Go(p.chatter)
+		}
+	}
+}
+
+func (p *person) chatter() {
+	c := p.crowd
+	for {
+		// Evenly between half and one and a half times the pace.
+		timer := time.NewTimer(c.pace/2 + time.Duration(p.rand.Float64()*float64(c.pace)))
+		select {
+		case <-timer.C:
+		case <-c.quiet:
+			timer.Stop()
+			return
+		}
+		if p.Queued() < maxQueued {
+			c.rec.mu.Lock()
+			p.writeLocked(p.rooms[p.rand.IntN(len(p.rooms))], "")
+			c.rec.mu.Unlock()
+		}
+	}
+}
+
+// writeLocked queues a message and returns its key. The lock makes sure that
+// nobody's view has it before the history says that it was sent.
+func (p *person) writeLocked(room, more string) string {
+	c := p.crowd
+	p.said++
+	text := fmt.Sprintf("%s says %d%s", p.name, p.said, more)
+	key, err := p.Send(room, text)
+	if err != nil { // a full outbox or a bad name: neither can be
+		c.rec.addLocked(judge.Entry{Kind: judge.Wrong, Client: p.name, User: p.name, Room: room, Note: "not queued: " + err.Error()})
+		return ""
+	}
+	c.rec.addLocked(judge.Entry{Kind: judge.Sent, Client: p.name, User: p.name, Room: room,
+		Event: judge.Event{Type: chat.Message, Key: key, Text: text}})
+	now := time.Now()
+	c.sent[key] = now
+	c.written++
+	c.rec.series.at(now).Sent++
+	return key
+}
+
+// mark has each who writes write a line into each of their rooms, and waits until
+// all these are kept and seen by all readers. It returns how long that took.
+func (c *crowd) mark(ctx context.Context, within time.Duration) (time.Duration, error) {
+	c.rec.mu.Lock()
+	begin := time.Now()
+	c.caughtUp = begin
+	for _, p := range c.people {
+		if !p.talks {
+			continue
+		}
+		for _, room := range p.rooms {
+			// Who stands behind in one room is not asked twice: the queue is in order.
+			key := p.writeLocked(room, ", and everybody must see it")
+			who := map[string]bool{"": true}
+			for _, reader := range c.people {
+				if reader.hold.Load() == nil && reader.in(room) {
+					who[reader.name] = true
+				}
+			}
+			c.expected[key] = who
+		}
+	}
+	c.rec.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := c.await(ctx, "everybody has seen everybody's line", func() bool { return len(c.expected) == 0 })
+	if err != nil {
+		err = fmt.Errorf("not caught up: %s: %w", c.missing(), err)
+	}
+	c.rec.mu.Lock()
+	defer c.rec.mu.Unlock()
+	if err != nil {
+		clear(c.expected)
+		return time.Since(begin), err
+	}
+	return c.caughtUp.Sub(begin), nil
+}
+
+func (p *person) in(room string) bool {
+	return slices.Contains(p.rooms, room)
+}
+
+// await looks until there is what it waits for, or ctx ends. cond is asked with
+// the record locked.
+func (c *crowd) await(ctx context.Context, what string, cond func() bool) error {
+	again := time.NewTicker(look)
+	defer again.Stop()
+	for {
+		c.rec.mu.Lock()
+		ok := cond()
+		c.rec.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("not in time: %s: %w", what, context.Cause(ctx))
+		}
+	}
+}
+
+// hush ends the writing.
+func (c *crowd) hush() {
+	c.hushed.Do(func() { close(c.quiet) })
+	c.talk.Wait()
+}
+
+// settle waits until everything written is confirmed, reads what the rooms hold
+// with a fresh login, and waits until everybody has seen the end of it. Who has
+// not by then is judged as they are.
+func (c *crowd) settle(ctx context.Context, name string, within time.Duration) error {
+	c.hush()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	waited := c.await(ctx, "everything is confirmed", func() bool {
+		for _, p := range c.people {
+			if p.Queued() > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	if ctx.Err() != nil { // what there is can still be read
+		var more context.CancelFunc
+		ctx, more = context.WithTimeout(context.WithoutCancel(ctx), within)
+		defer more()
+	}
+	truth, err := c.page(ctx, name+"-fresh")
+	if err != nil {
+		return errors.Join(waited, err)
+	}
+	waited = errors.Join(waited, c.await(ctx, "everybody is at the end of their rooms", func() bool {
+		for _, p := range c.people {
+			for _, room := range p.rooms {
+				if evs := truth[room]; len(evs) > 0 && p.ends[room] != string(evs[len(evs)-1].ID) {
+					return false
+				}
+			}
+		}
+		return true
+	}))
+	for _, room := range c.rooms {
+		c.rec.add(judge.Entry{Kind: judge.Feed, Room: room, Events: events(truth[room])})
+	}
+	for _, p := range c.people {
+		for _, room := range p.rooms {
+			c.rec.add(judge.Entry{Kind: judge.End, Client: p.name, User: p.name, Room: room})
+		}
+	}
+	return waited
+}
+
+// page reads all that the rooms hold, by a login that has seen nothing.
+func (c *crowd) page(ctx context.Context, name string) (map[string][]client.Event, error) {
+	l := newLine()
+	defer l.cut()
+	fresh, err := client.New(client.Options{URL: c.url, User: name, Transport: l.transport})
+	if err != nil {
+		return nil, err
+	}
+	if err := fresh.Login(ctx); err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = fresh.Run(running) }) // its end is stop's, and what it asks for fails by itself
+	defer wg.Wait()
+	defer stop()
+	truth := map[string][]client.Event{}
+	for _, room := range c.rooms {
+		var all []client.Event
+		for before := chat.EventID(""); ; {
+			page, err := fresh.History(ctx, room, before, chat.MaxHistory)
+			if err != nil {
+				return nil, fmt.Errorf("read back %s: %w", room, err)
+			}
+			all = append(page, all...)
+			if len(page) == 0 || page[0].Prev == "" {
+				break
+			}
+			before = page[0].ID
+		}
+		for i := range all {
+			all[i].Room = room // gone has none
+		}
+		truth[room] = all
+	}
+	return truth, nil
+}
+
+// leave ends all clients, as closing the browser does, and waits for them.
+func (c *crowd) leave() {
+	c.hush()
+	c.rec.mu.Lock()
+	c.over = true
+	c.rec.mu.Unlock()
+	for _, p := range c.people {
+		p.wake()
+	}
+	c.stop()
+	c.wg.Wait()
+	for _, p := range c.people {
+		p.line.cut()
+		p.line.transport.CloseIdleConnections()
+	}
+}
+
+// pause makes the person stop reading; wake ends that.
+func (p *person) pause() {
+	p.crowd.rec.mu.Lock()
+	p.held = true
+	p.crowd.rec.mu.Unlock()
+	hold := make(chan struct{})
+	p.hold.Store(&hold)
+}
+
+func (p *person) wake() {
+	if hold := p.hold.Swap(nil); hold != nil {
+		close(*hold)
+	}
+}
+
+// on counts who is connected to an instance.
+func (c *crowd) on(instance string) (n int) {
+	c.rec.mu.Lock()
+	defer c.rec.mu.Unlock()
+	for _, p := range c.people {
+		if p.on == instance {
+			n++
+		}
+	}
+	return n
+}
+
+// A line is one person's way to the server; it can be cut.
+type line struct {
+	transport *http.Transport
+
+	mu    sync.Mutex
+	conns map[*wire]bool
+}
+
+type wire struct {
+	net.Conn
+	line *line
+}
+
+func (w *wire) Close() error {
+	w.line.mu.Lock()
+	delete(w.line.conns, w)
+	w.line.mu.Unlock()
+	return w.Conn.Close()
+}
+
+func newLine() *line {
+	l := &line{conns: map[*wire]bool{}}
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	l.transport = &http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			w := &wire{conn, l}
+			l.mu.Lock()
+			l.conns[w] = true
+			l.mu.Unlock()
+			return w, nil
+		},
+	}
+	return l
+}
+
+// cut closes all connections without a word.
+func (l *line) cut() {
+	l.mu.Lock()
+	var all []*wire
+	for w := range l.conns {
+		all = append(all, w)
+	}
+	l.mu.Unlock()
+	for _, w := range all {
+		w.Close()
+	}
+}

@@ -1,0 +1,319 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"chatd/internal/cluster"
+)
+
+// A Fault is something that is done to a system.
+type Fault struct {
+	Name string // one word
+	What string // one line
+
+	on        string        // what it is done to: instances, redis, haproxy, people
+	limit     time.Duration // until everybody is caught up; 0: the usual
+	unnoticed bool          // nobody may be without a socket, or see a request fail
+	silent    bool          // nothing can be confirmed before it is healed
+	herd      bool          // its people come back all at once
+
+	make  func(ctx context.Context, a *act) error
+	heal  func(ctx context.Context, a *act) error // nil: there is nothing to undo
+	bites func(row *Row) error                    // whether anybody felt it
+}
+
+const usualLimit = 15 * time.Second
+
+func (f *Fault) within() time.Duration {
+	if f.limit > 0 {
+		return f.limit
+	}
+	return usualLimit
+}
+
+// Standard is the standard plan.
+func Standard() []Fault {
+	return []Fault{
+		{Name: "kill", What: "kill -9 of the instance with the most people, started again later", on: "instances",
+			make: killOne, heal: startDead, bites: socketsLost},
+		{Name: "term", What: "SIGTERM of an instance, which drains and ends, then a new start", on: "instances", unnoticed: true,
+			make: endOne, heal: startDead, bites: socketsMoved},
+		{Name: "freeze", What: "SIGSTOP of an instance until everybody is elsewhere, then SIGCONT", on: "instances",
+			make: freezeOne, heal: thaw, bites: socketsLost},
+		{Name: "rolling", What: "rolling restart of all instances, one after another", on: "instances", unnoticed: true,
+			make: rolling, bites: socketsMoved},
+		{Name: "scale", What: "scale 3 to 1 to 5 and back to 3, at run time", on: "instances", unnoticed: true,
+			make: scale, bites: socketsMoved},
+		{Name: "all", What: "kill -9 of all instances at once, then a start of all", on: "instances", silent: true,
+			make: killAll, heal: startDead, bites: socketsLost},
+		{Name: "redis", What: "kill -9 of Redis, started again after 2 s with its file", on: "redis", silent: true,
+			make: killRedis, heal: startRedis, bites: slow(time.Second)},
+		{Name: "pubsub", What: "CLIENT KILL of all subscriptions, ten times and more", on: "redis",
+			make: killPubSub},
+		{Name: "reload", What: "reload of HAProxy, three times", on: "haproxy", unnoticed: true,
+			make: reloadHAProxy},
+		{Name: "haproxy", What: "kill -9 of HAProxy, started again after 1 s", on: "haproxy", silent: true,
+			make: killHAProxy, heal: startHAProxy, bites: socketsLost},
+		{Name: "herd", What: "every connection cut at once, and everybody back at once", on: "people", herd: true,
+			make: cutAll, bites: socketsLost},
+		{Name: "slow", What: "two readers stop reading while others flood their rooms, and read on later", on: "people",
+			make: stopReading, heal: readOn, bites: socketsLost},
+		{Name: "revoke", What: "logins of one in six ended in mid-chat from elsewhere; they log in again", on: "people",
+			make: revoke},
+	}
+}
+
+// Find returns the faults of these names, in this order.
+func Find(names []string) ([]Fault, error) {
+	var found []Fault
+	for _, name := range names {
+		i := slices.IndexFunc(Standard(), func(f Fault) bool { return f.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no fault %q; -list names them", name)
+		}
+		found = append(found, Standard()[i])
+	}
+	return found, nil
+}
+
+// mixture is two faults of different kinds that overlap.
+func mixture(r *rand.Rand) Fault {
+	all := Standard()
+	one := all[r.IntN(len(all))]
+	other := one
+	for other.on == one.on {
+		other = all[r.IntN(len(all))]
+	}
+	return Fault{
+		Name: one.Name + "+" + other.Name, What: one.What + "; meanwhile " + other.What,
+		silent: true, herd: one.herd || other.herd, limit: 2 * usualLimit,
+		make: func(ctx context.Context, a *act) error {
+			// Side by side: which comes first differs from run to run.
+			var wg sync.WaitGroup
+			var errs [2]error
+			for i, f := range []Fault{one, other} {
+				wg.Go(func() { errs[i] = f.make(ctx, a) })
+			}
+			wg.Wait()
+			return errors.Join(errs[:]...)
+		},
+		heal: func(ctx context.Context, a *act) error {
+			var errs []error
+			for _, f := range []Fault{other, one} {
+				if f.heal != nil {
+					errs = append(errs, f.heal(ctx, a))
+				}
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+func socketsLost(row *Row) error {
+	if row.SocketsLost == 0 {
+		return errors.New("no socket was lost")
+	}
+	return nil
+}
+
+func socketsMoved(row *Row) error {
+	if row.SocketsMoved == 0 {
+		return errors.New("nobody moved")
+	}
+	return nil
+}
+
+func slow(atLeast time.Duration) func(*Row) error {
+	return func(row *Row) error {
+		if row.DelayLongest < atLeast {
+			return fmt.Errorf("nothing took longer than %v", row.DelayLongest)
+		}
+		return nil
+	}
+}
+
+// busiest is the running instance with the most people.
+func (a *act) busiest() (*cluster.Instance, error) {
+	var most *cluster.Instance
+	for _, i := range a.cluster.Instances() {
+		if i.PID() != 0 && (most == nil || a.crowd.on(i.Name) > a.crowd.on(most.Name)) {
+			most = i
+		}
+	}
+	if most == nil || a.crowd.on(most.Name) == 0 {
+		return nil, errNobody
+	}
+	return most, nil
+}
+
+func killOne(_ context.Context, a *act) error {
+	i, err := a.busiest()
+	if err != nil {
+		return err
+	}
+	i.Kill()
+	return nil
+}
+
+func endOne(ctx context.Context, a *act) error {
+	i, err := a.busiest()
+	if err != nil {
+		return err
+	}
+	i.Term()
+	if err := i.Wait(ctx); err != nil {
+		return err
+	}
+	if code := i.ExitCode(); code != 0 {
+		return fmt.Errorf("%s ended with status %d after its drain", i.Name, code)
+	}
+	return nil
+}
+
+func killAll(_ context.Context, a *act) error {
+	for _, i := range a.cluster.Instances() {
+		i.Kill()
+	}
+	return nil
+}
+
+// startDead starts all instances that do not run.
+func startDead(ctx context.Context, a *act) error {
+	var wg sync.WaitGroup
+	instances := a.cluster.Instances()
+	errs := make([]error, len(instances))
+	for n, i := range instances {
+		if i.PID() == 0 {
+			wg.Go(func() {
+				if errs[n] = i.Start(ctx); errs[n] == nil {
+					errs[n] = a.cluster.AwaitState(ctx, i, "UP")
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func freezeOne(_ context.Context, a *act) error {
+	i, err := a.busiest()
+	if err != nil {
+		return err
+	}
+	i.Pause()
+	return nil
+}
+
+func thaw(_ context.Context, a *act) error {
+	for _, i := range a.cluster.Instances() {
+		i.Resume()
+	}
+	return nil
+}
+
+func rolling(ctx context.Context, a *act) error {
+	for _, i := range a.cluster.Instances() {
+		if i.PID() == 0 {
+			continue
+		}
+		if err := i.Restart(ctx); err != nil {
+			return err
+		}
+		if err := a.cluster.AwaitState(ctx, i, "UP"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scale(ctx context.Context, a *act) error {
+	shrink := func(to int) error {
+		for all := a.cluster.Instances(); len(all) > to; all = all[:len(all)-1] {
+			if err := a.cluster.Remove(ctx, all[len(all)-1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	was := len(a.cluster.Instances())
+	if err := shrink(1); err != nil {
+		return err
+	}
+	for len(a.cluster.Instances()) < was+2 {
+		if _, err := a.cluster.Add(ctx); err != nil {
+			return err
+		}
+	}
+	return shrink(was)
+}
+
+func killRedis(ctx context.Context, a *act) error {
+	a.cluster.Redis.Kill()
+	return a.pass(ctx, 2*time.Second)
+}
+
+func startRedis(ctx context.Context, a *act) error { return a.cluster.Redis.Start(ctx) }
+
+func killPubSub(ctx context.Context, a *act) error {
+	const refilled = "chatd_events_refilled_total"
+	before, err := a.cluster.Metric(ctx, refilled)
+	if err != nil {
+		return err
+	}
+	// Ten times, and then until a message was missed: most often nothing is on its way
+	// in the moment that a new connection takes.
+	for n, killed := 0, 0; ; n++ {
+		now, err := a.cluster.Metric(ctx, refilled)
+		if err != nil {
+			return err
+		}
+		if n >= 10 && killed >= 10 && now > before {
+			return nil
+		}
+		answer, err := a.cluster.RedisSay(ctx, "CLIENT KILL TYPE pubsub")
+		if err != nil {
+			return err
+		}
+		some, err := strconv.Atoi(answer)
+		if err != nil {
+			return fmt.Errorf("redis says %q", answer)
+		}
+		killed += some
+		if err := a.pass(ctx, 200*time.Millisecond); err != nil {
+			return fmt.Errorf("%d subscriptions were killed, and %v messages missed: %w", killed, now-before, err)
+		}
+	}
+}
+
+func reloadHAProxy(ctx context.Context, a *act) error {
+	for range 3 {
+		if err := a.cluster.ReloadHAProxy(ctx); err != nil {
+			return err
+		}
+		if err := a.pass(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func killHAProxy(ctx context.Context, a *act) error {
+	a.cluster.HAProxy.Kill()
+	return a.pass(ctx, time.Second)
+}
+
+func startHAProxy(ctx context.Context, a *act) error { return a.cluster.HAProxy.Start(ctx) }
+
+func cutAll(_ context.Context, a *act) error {
+	for _, p := range a.crowd.people {
+		p.line.cut()
+	}
+	return nil
+}
