@@ -117,6 +117,10 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 		return nil, Replay{}, err
 	}
 	s := r.Subscribe(rd)
+	if !h.reads(rd, r) { // it left while the room was opened for it
+		r.Unsubscribe(rd)
+		return nil, Replay{}, errors.New("room: reader has left")
+	}
 	replay, err := ReadReplay(ctx, h.feed, name, after, s.From, window)
 	if errors.Is(err, chat.ErrLost) {
 		// What this room gave out last is not in the feed: Redis lost data. The
@@ -157,6 +161,13 @@ func (h *Hub) open(ctx context.Context, rd *Reader, name chat.Room) (*Room, erro
 	case <-ctx.Done():
 		return nil, chat.Unavailable("open room", context.Cause(ctx))
 	}
+}
+
+func (h *Hub) reads(rd *Reader, r *Room) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := rd.rooms[r.Name]
+	return e != nil && e.Room == r
 }
 
 // Leave ends rd's reading of the room, but for what it reads as part of
