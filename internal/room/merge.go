@@ -1,6 +1,9 @@
 package room
 
-import "chatd/internal/chat"
+import (
+	"chatd/internal/chat"
+	"chatd/internal/mistake"
+)
 
 const (
 	// heldBytes bounds what a room holds back while it reads what it missed.
@@ -46,7 +49,7 @@ func (m *merge) event(ev chat.Event) (out []chat.Event, gap bool) {
 	switch {
 	case !m.live:
 		m.hold(ev)
-	case ev.Prev == m.head:
+	case ev.Prev == m.head || mistake.NoGapCheck:
 		m.advance(ev.ID)
 		return []chat.Event{ev}, false
 	case m.knows(ev.ID):
@@ -61,6 +64,9 @@ func (m *merge) event(ev chat.Event) (out []chat.Event, gap bool) {
 // doubt says that events may have been missed. It reports whether there is now a
 // gap to fill; there is none to fill twice.
 func (m *merge) doubt() (gap bool) {
+	if mistake.NoGapCheck {
+		return false
+	}
 	if !m.live {
 		m.let = true
 		return false
