@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { SOON_MS, Tab, assertContent, fresh, launch, person } from './kit.js';
+import { Tab, assertContent, fresh, launch, person, until } from './kit.js';
 import { startSystem } from './system.js';
 
 /** @type {Awaited<ReturnType<typeof startSystem>>} */
@@ -35,15 +35,6 @@ async function pair() {
   return { alice, bob, room };
 }
 
-/** Waits until something holds. */
-async function until(what, holds) {
-  const deadline = Date.now() + 2 * SOON_MS;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 /** Runs work while both people talk without a pause, then a little more. Each then has all that was said. */
 async function whileTalking({ alice, bob }, work) {
   const said = { alice: [], bob: [] };
@@ -73,12 +64,6 @@ async function whileTalking({ alice, bob }, work) {
     seen.push(lines);
   }
   assert.deepEqual(seen[0], seen[1], 'both see one order');
-}
-
-/** Takes a person's network away; resolves when their page knows. */
-async function offline(tab) {
-  await tab.page.context().setOffline(true);
-  await tab.page.waitForSelector('body[data-state=waiting], body[data-state=connecting]');
 }
 
 /** Notes each state of a tab's connection, and each word about it, from now on. Returns how to read them. */
@@ -134,14 +119,118 @@ test('a planned restart of the instance under one of them is not noticed', async
   const { alice } = people;
   const left = await alice.instance();
   const noted = await watch(alice);
+  await alice.countSockets();
   await whileTalking(people, async () => {
     system.signal(left, 'SIGTERM');
     await alice.page.waitForFunction((former) => document.querySelector('#instance').textContent !== `on ${former}`, left);
     await alice.live();
   });
   assert.deepEqual((await noted()).sort(), ['live', 'moving']);
+  assert.deepEqual(await alice.sockets(), { least: 1, most: 2 }, 'there was always a socket');
   assertContent([alice, people.bob]);
   await until('it is back', () => system.instance(left).pid > 0);
+});
+
+test('where every instance leaves, the page stays on its socket as long as there is one', async () => {
+  const { alice, bob } = await pair();
+  await alice.countSockets();
+  const pids = system.instances().map(({ pid }) => pid);
+  for (const pid of pids) process.kill(pid, 'SIGTERM');
+  for (const text of ['one', 'two', 'three']) {
+    await alice.say(text);
+    await bob.sees(text);
+  }
+  await alice.page.waitForSelector('body[data-state=moving]');
+  assert.deepEqual(await alice.sockets(), { least: 1, most: 1 });
+  await until('all are back', () => system.instances().every(({ pid }) => pid > 0 && !pids.includes(pid)));
+  await alice.say('four');
+  await bob.sees('four');
+  for (const tab of [alice, bob]) assert.deepEqual(await tab.lines(), ['one', 'two', 'three', 'four']);
+  assertContent([alice, bob], { unreachable: true });
+});
+
+test('who hops to another instance is never shown as gone', async () => {
+  const { alice, bob, room } = await pair();
+  const name = await bob.page.textContent('.me-name');
+  await alice.page.locator('#here').getByText(name, { exact: true }).waitFor();
+  await alice.page.evaluate((name) => {
+    const list = document.querySelector('#here');
+    window.missed = 0;
+    new MutationObserver(() => list.textContent.includes(name) || window.missed++).observe(list, { childList: true });
+  }, name);
+  for (const signal of ['SIGKILL', 'SIGTERM']) {
+    const left = await bob.instance();
+    const { pid } = system.instance(left);
+    system.signal(left, signal);
+    await bob.page.waitForFunction((former) => document.querySelector('#instance').textContent !== `on ${former}`, left);
+    await bob.say(`after ${signal}`);
+    await alice.sees(`after ${signal}`);
+    await until('another process', () => ![0, pid].includes(system.instance(left).pid));
+  }
+  // Someone who leaves now is shown as gone later than bob would be.
+  const dan = await person(browser, system.url, fresh('dan'));
+  await dan.goto(room);
+  await alice.page.waitForFunction(() => document.querySelectorAll('#here > li').length === 3);
+  await dan.page.context().close();
+  await alice.page.waitForFunction(() => document.querySelectorAll('#here > li').length === 2, null, { timeout: 30_000 });
+  assert.equal(await alice.page.evaluate(() => window.missed), 0);
+  await alice.page.locator('#here').getByText(name, { exact: true }).waitFor();
+  assertContent([alice, bob, dan], { unreachable: true });
+});
+
+for (const [code, least] of [[1009, 0], [4400, 0], [4408, 0], [4429, 2000], [4503, 1000]]) {
+  test(`a socket closed with ${code}: the page comes back and goes on where it was`, async () => {
+    const { bob, room } = await pair();
+    const context = await browser.newContext();
+    const sockets = [];
+    await context.routeWebSocket(/\/ws$/, (socket) => {
+      socket.connectToServer();
+      sockets.push({ socket, at: Date.now() });
+    });
+    const cathy = new Tab(await context.newPage(), system.url);
+    await cathy.enter(fresh('cathy'));
+    await cathy.goto(room);
+    await cathy.say('before');
+    await bob.sees('before');
+    const closed = Date.now();
+    await sockets[0].socket.close({ code });
+    await bob.say('meanwhile');
+    await cathy.say('after');
+    await bob.sees('after');
+    await cathy.sees('after');
+    await cathy.sees('meanwhile');
+    assert.equal(sockets.length, 2);
+    assert.equal(sockets[1].at - closed >= least, true, `after ${sockets[1].at - closed} ms`);
+    assert.deepEqual((await cathy.lines()).sort(), ['after', 'before', 'meanwhile']);
+    assertContent([bob, cathy], { unreachable: true });
+  });
+}
+
+test('a frame that the server finds too large is not sent again, and those behind it are', async () => {
+  const { bob, room } = await pair();
+  const context = await browser.newContext();
+  let closes = 0;
+  await context.routeWebSocket(/\/ws$/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((data) => {
+      if (data.length < 3_000) return server.send(data);
+      closes++;
+      void server.close();
+      void socket.close({ code: 1009 });
+    });
+  });
+  const cathy = new Tab(await context.newPage(), system.url);
+  await cathy.enter(fresh('cathy'));
+  await cathy.goto(room);
+  await cathy.say('x'.repeat(3_500));
+  await cathy.say('behind it');
+  await bob.sees('behind it');
+  await cathy.page.getByText('Not sent: it is too long.').waitFor();
+  assert.equal(closes, 1);
+  await cathy.page.locator('.failed').getByText('Delete').click();
+  await cathy.page.waitForSelector('.failed', { state: 'detached' });
+  assert.deepEqual(await bob.lines(), ['behind it']);
+  assertContent([bob, cathy], { unreachable: true });
 });
 
 test('an instance that hangs is left', async () => {
@@ -163,13 +252,13 @@ test('an instance that hangs is left', async () => {
 
 test('what is typed without a network waits, says so, and is sent once when it is back', async () => {
   const { alice, bob } = await pair();
-  await offline(alice);
+  await alice.offline();
   for (const text of ['one', 'two', 'three']) await alice.say(text);
   await alice.page.getByText('3 messages are kept here and will be sent.').waitFor();
   await alice.page.locator('#pill').getByText('offline').waitFor();
   assert.equal(await alice.page.locator('.pending').count(), 3);
   await bob.say('meanwhile');
-  await alice.page.context().setOffline(false);
+  await alice.online();
   await bob.sees('three');
   await alice.sees('three');
   for (const tab of [alice, bob]) assert.deepEqual(await tab.lines(), ['meanwhile', 'one', 'two', 'three']);
@@ -180,7 +269,7 @@ test('what is typed without a network waits, says so, and is sent once when it i
 test('what waits outlives its tab, and a login as somebody else', async () => {
   const { alice, bob, room } = await pair();
   const context = alice.page.context();
-  await offline(alice);
+  await alice.offline();
   for (const text of ['one', 'two']) await alice.say(text);
   await alice.page.close();
   await context.setOffline(false);

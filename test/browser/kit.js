@@ -1,17 +1,77 @@
 // Real people in a real Chromium: what they do, what they see, and what their browser complained about.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
 
+const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** The most that anything may take to be seen, in milliseconds. */
 export const SOON_MS = 15_000;
 
 /** @returns {Promise<import('playwright-core').Browser>} */
 export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+  return chromium.launch({ executablePath: EXECUTABLE, args: ARGS });
+}
+
+/**
+ * A Chromium with a profile on the disk, which can be killed as if it had crashed.
+ * @param {string} profile a folder
+ */
+export async function launchWithProfile(profile) {
+  const port = join(profile, 'DevToolsActivePort');
+  rmSync(port, { force: true });
+  const args = [...ARGS, '--headless=new', '--no-startup-window', '--remote-debugging-port=0', `--user-data-dir=${profile}`];
+  // A group of its own, so that all its processes can be killed together.
+  const child = spawn(EXECUTABLE, args, { detached: true, stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  await until('Chromium listens', () => existsSync(port) && readFileSync(port, 'utf8').includes('\n'));
+  const browser = await chromium.connectOverCDP(`http://127.0.0.1:${readFileSync(port, 'utf8').split('\n')[0]}`);
+  return {
+    context: browser.contexts()[0],
+    /** Kills all of it with -9. */
+    async kill() {
+      process.kill(-child.pid, 'SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** Waits until something holds. */
+export async function until(what, holds) {
+  const deadline = Date.now() + 2 * SOON_MS;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Counts the page's open sockets: `window.sockets` says how many there are, and how few and many there were. */
+function countSockets() {
+  const sockets = (window.sockets = { open: 0, least: Infinity, most: 0 });
+  window.WebSocket = class extends WebSocket {
+    #counted = false;
+    constructor(...args) {
+      super(...args);
+      this.addEventListener('open', () => this.#count(true));
+      this.addEventListener('close', () => this.#count(false));
+    }
+    close(...args) {
+      this.#count(false);
+      super.close(...args);
+    }
+    #count(open) {
+      if (open === this.#counted) return;
+      this.#counted = open;
+      sockets.open += open ? 1 : -1;
+      sockets.least = Math.min(sockets.least, sockets.open);
+      sockets.most = Math.max(sockets.most, sockets.open);
+    }
+  };
 }
 
 /** One window of a person. */
@@ -80,6 +140,56 @@ export class Tab {
     return this.page.locator('.line:not(.pending) .text').allTextContents();
   }
 
+  /** What stands where continuity broke, among the lines. */
+  conversation() {
+    return this.page.locator('.line:not(.pending) .text, .break > span').allTextContents();
+  }
+
+  /** Takes the network away; resolves when the page knows. */
+  async offline() {
+    await this.page.context().setOffline(true);
+    await this.page.waitForSelector('body[data-state=waiting], body[data-state=connecting]');
+  }
+
+  async online() {
+    await this.page.context().setOffline(false);
+  }
+
+  /**
+   * Has another socket of this person send messages as fast as it can; resolves when the last one is kept.
+   * @param {string} room
+   * @param {string[]} texts
+   */
+  async flood(room, texts) {
+    await this.page.evaluate(async ([room, texts]) => {
+      const socket = new WebSocket(`ws://${location.host}/ws`, 'chatd.v1');
+      await new Promise((resolve, reject) => {
+        socket.onclose = ({ code }) => reject(new Error(`closed, ${code}`));
+        socket.onmessage = ({ data }) => {
+          for (const frame of data.split('\n').map(JSON.parse)) {
+            if (frame.type === 'error') reject(new Error(`${frame.code}: ${frame.message}`));
+            if (frame.type === 'ok' && frame.id === texts.length) resolve();
+            if (frame.type !== 'welcome') continue;
+            const nonce = crypto.randomUUID();
+            texts.forEach((text, i) => socket.send(JSON.stringify({ type: 'send', id: i + 1, room, key: `${nonce}-${i}`, text })));
+          }
+        };
+      });
+      socket.onclose = null;
+      socket.close();
+    }, [room, texts]);
+  }
+
+  /** Begins to count open sockets anew; see `sockets`. */
+  async countSockets() {
+    await this.page.evaluate(() => (window.sockets.least = window.sockets.most = window.sockets.open));
+  }
+
+  /** How few and how many sockets were open at any moment since. */
+  async sockets() {
+    return this.page.evaluate(() => ({ least: window.sockets.least, most: window.sockets.most }));
+  }
+
   /** The instance that its socket is on. */
   async instance() {
     return (await this.page.textContent('#instance')).replace(/^on /, '');
@@ -95,6 +205,7 @@ export class Tab {
  */
 export async function person(browser, url, name, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  await context.addInitScript(countSockets);
   const tab = new Tab(await context.newPage(), url);
   await tab.enter(name);
   return tab;

@@ -42,6 +42,11 @@ export async function startSystem(variables = {}) {
     /** Where people connect: HAProxy. */
     url: state().url,
     instance,
+    instances: () => state().instances,
+    /** @returns {{addr: string, pid: number}} */
+    redis: () => state().redis,
+    /** Where Redis keeps its data. */
+    redisDir: join(dir, 'redis'),
     /** Sends a signal to an instance. */
     signal: (name, signal) => process.kill(instance(name).pid, signal),
     /** Ends everything and waits for it. */
