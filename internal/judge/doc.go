@@ -24,7 +24,7 @@
 //	wrongly in    something was served after the login had ended
 //
 // When Redis itself lost data (it came back empty or older than it was, or a
-// replica that was behind took over), the history says so. What was confirmed
+// replica that was behind took over), the history says so. What was sent
 // before may then be missing, places may be given twice and gaps be shown; the
 // rest holds, above all that nobody who had seen what is missing was left untold.
 // What the feed keeps no more because of its age is no loss either.

@@ -84,6 +84,7 @@ type message struct {
 	at        time.Time
 	id        string // as confirmed
 	refused   bool
+	again     bool // confirmed as another event, after a loss of data
 }
 
 // A view is known by its ends: each event in it names the one before.
@@ -251,12 +252,13 @@ func (j *Judge) confirmed(e Entry) {
 	case m.confirmed == 0:
 		j.report.Confirmed++
 		r.answered = append(r.answered, m)
-	case m.id != e.Event.ID && j.lost < m.confirmed:
+	case m.id != e.Event.ID && j.lost < m.sent:
 		j.fault(Fault{At: e.At, What: "clash", Room: e.Room, Client: e.Client, Key: m.Key, ID: e.Event.ID, Detail: "confirmed before as event " + m.id})
 	}
 	if e.Event.ID == "" {
 		j.fault(Fault{At: e.At, What: "wrong", Room: e.Room, Client: e.Client, Key: m.Key, Detail: "confirmed without an event"})
 	}
+	m.again = m.confirmed > 0 && m.id != e.Event.ID
 	m.confirmed, m.id, m.Seq, m.at = j.n, e.Event.ID, e.Event.Seq, e.At
 }
 
@@ -265,7 +267,7 @@ func (j *Judge) refused(e Entry) {
 	if m == nil {
 		return
 	}
-	if m.confirmed > 0 && j.lost < m.confirmed {
+	if m.confirmed > 0 && j.lost < m.sent {
 		j.fault(Fault{At: e.At, What: "clash", Room: e.Room, Client: e.Client, Key: m.Key, Detail: "confirmed, then refused: " + e.Code})
 	}
 	if !m.refused {
@@ -471,7 +473,9 @@ func (j *Judge) end(r *room) {
 
 	highest := make([]int, len(r.answered)+1) // place of the furthest among the first n confirmed
 	for i, m := range r.answered {
-		highest[i+1] = max(highest[i], places[m.id])
+		if highest[i+1] = highest[i]; !m.again {
+			highest[i+1] = max(highest[i], places[m.id])
+		}
 	}
 	of := map[string]*message{} // client -> its message that stands furthest so far
 	for _, m := range r.inOrder {
@@ -487,16 +491,16 @@ func (j *Judge) end(r *room) {
 		}
 		if m.confirmed > 0 && places[m.id] == 0 {
 			switch {
-			case aged(m.Seq) && j.lost < m.confirmed:
+			case aged(m.Seq) && j.lost < m.sent:
 				j.report.Aged++
-			case j.lost > m.confirmed:
+			case j.lost > m.sent: // its answer may have been on the way when Redis lost it
 				j.report.LostByRedis++
 				continue // if it is in the feed, it came again, late
 			default:
 				j.fault(Fault{At: m.at, What: "lost", Room: r.name, Client: m.client, Key: m.Key, ID: m.id, Detail: m.say() + " was confirmed, and is not in the feed"})
 			}
 		}
-		if n == 0 {
+		if n == 0 || m.again {
 			continue
 		}
 		if before := of[m.client]; before != nil && place(before) > n {

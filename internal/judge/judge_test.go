@@ -153,7 +153,10 @@ func TestWhatIsAFault(t *testing.T) {
 
 		{"lost by Redis", with(sent, ok(e2), replace("b", "", e1, e2), lost, replace("b", "2a", e1), show("b", f2), feed(e1, f2), of(judge.End, "b")), ""},
 		{"confirmed anew after a loss", with(sent, ok(e2), lost, ok(f2), feed(e1, f2)), ""},
-		{"lost after a loss", with(sent, lost, ok(e2), feed(e1)), "lost"},
+		{"confirmed while Redis lost it", with(sent, lost, ok(e2), feed(e1)), ""},
+		{"sent again after a loss", []judge.Entry{send(e1), ok(e1), lost, send(e2), ok(ev("1b", "", "two")), ok(ev("2b", "1b", "one")),
+			feed(ev("1b", "", "two"), ev("2b", "1b", "one"))}, ""},
+		{"lost after a loss", []judge.Entry{lost, send(e1), send(e2), ok(e2), feed(e1)}, "lost"},
 		{"out of order after a loss", with(sent, ok(e2), lost, feed(e1, ev("2b", "1a", "three"), ev("3b", "2b", "two"))), ""},
 		{"two branches after a loss", with(sent, replace("b", "", e1, e2), lost, replace("c", "", e1, f2, f3), feed(e1, f2, f3), of(judge.End, "c")), ""},
 
