@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Tab, assertContent, fresh, launch, person } from './kit.js';
+import { Tab, assertContent, fresh, launch, person, until } from './kit.js';
 import { startSystem } from './system.js';
 
 /** @type {Awaited<ReturnType<typeof startSystem>>} */
@@ -108,6 +108,49 @@ test('a direct conversation: unread for the one, then read, and kept for who was
   await cathy.page.click('#directs .entry');
   await cathy.sees('when you are back');
   assertContent([alice, bob, cathy]);
+});
+
+test('what was read on one device is read on all, when it is seen to its end and not before', async () => {
+  const name = fresh('alice');
+  const [phone, desk, bob] = await Promise.all([name, name, fresh('bob')].map((each) => person(browser, system.url, each)));
+  const room = fresh('room');
+  for (const tab of [bob, phone, desk]) await tab.goto(room);
+  const said = Array.from({ length: 60 }, (_, i) => `message ${i}`);
+  for (const text of said) await bob.say(text);
+  for (const tab of [phone, desk]) await tab.sees('message 59');
+  await desk.goto('general');
+  const badge = desk.page.locator('#rooms .entry').filter({ hasText: room }).locator('.badge');
+  // As if one came back to it: it asks what is new.
+  const look = () => desk.page.evaluate(() => dispatchEvent(new Event('pageshow')));
+
+  await phone.page.locator('#log').evaluate((log) => (log.scrollTop = 0));
+  await phone.page.waitForSelector('#newest:visible');
+  await bob.say('one more');
+  await phone.sees('one more');
+  await badge.getByText('1', { exact: true }).waitFor();
+  // It is on the page of the phone, and out of sight.
+  await phone.page.locator('.entry[aria-current] .badge').getByText('1', { exact: true }).waitFor();
+
+  await phone.page.click('#newest');
+  await phone.page.waitForSelector('#newest', { state: 'hidden' });
+  await until('read on the desk', async () => (await look(), (await badge.count()) === 0));
+
+  // A tab beside it in the same browser hears at once, and a device that logs in later from the server.
+  const beside = new Tab(await phone.page.context().newPage(), system.url);
+  await beside.enter('nobody asks');
+  await beside.goto('general');
+  await phone.page.bringToFront();
+  await bob.say('and another');
+  await phone.sees('and another');
+  await until('read beside it', async () => (await beside.page.locator('#rooms .badge').count()) === 0);
+  await until('told', async () => {
+    const later = await person(browser, system.url, name);
+    await later.page.locator('#rooms .entry').getByText(room).waitFor();
+    const unread = await later.page.locator('#rooms .badge').count();
+    await later.page.context().close();
+    return unread === 0;
+  });
+  assertContent([phone, desk, bob, beside]);
 });
 
 test('universe shows all public rooms, each line with its room, new rooms too', async () => {

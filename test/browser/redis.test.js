@@ -64,7 +64,7 @@ test('Redis stands still: sockets stay, the page says what happens to messages, 
     await alice.sees('said elsewhere');
     await alice.page.locator('#rooms').getByText(room).click();
 
-    const answer = await bob.page.reload();
+    const answer = await bob.page.reload({ timeout: 30_000 });
     assert.equal(answer.status(), 503);
     await bob.page.getByText('This page tries again by itself.').waitFor();
     // The instances ask their people to move, and there is no better place.
@@ -214,7 +214,7 @@ test('a tab that is opened while Redis is away waits, and then is there', async 
   await alice.sees('before');
   const other = new Tab(await alice.page.context().newPage(), system.url);
   await withoutRedis(async () => {
-    const answer = await other.page.goto(`${system.url}/#${room}`);
+    const answer = await other.page.goto(`${system.url}/#${room}`, { timeout: 30_000 });
     assert.equal(answer.status(), 503);
   });
   await other.live();
