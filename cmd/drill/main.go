@@ -11,6 +11,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -20,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -60,6 +62,9 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	instances := flags.Int("instances", 3, fmt.Sprintf("`number` of instances, 3 to %d", cluster.Slots-2))
 	random := flags.Duration("random", 0, "then random mixtures of faults, for so long")
 	history := flags.String("history", "", "write all that happened to this `file`, for drill judge")
+	breaks := flags.String("break", "", "build a chatd that makes this `mistake` on purpose; the drill must find it")
+	report := flags.String("report", "", "write a page to look at to this `file`")
+	asJSON := flags.String("json", "", "write the result to this `file`, for programs")
 	chatd := flags.String("chatd", "", "drill this chatd `program`; empty: build it")
 	dir := flags.String("dir", "", "`folder` for logs and Redis's data, which are kept; empty: a temporary one, kept if a promise broke")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -92,6 +97,18 @@ func run(ctx context.Context, args []string, out *os.File) error {
 		*seed = rand.Uint64N(1_000_000) + 1
 	}
 	faults := drill.Standard()
+	var env, build []string
+	if *breaks != "" {
+		i := slices.IndexFunc(drill.Mistakes, func(m drill.Mistake) bool { return m.Name == *breaks })
+		if i < 0 {
+			return fmt.Errorf("-break %s: no such mistake; -list names them", *breaks)
+		}
+		if *chatd != "" {
+			return errors.New("-break and -chatd: a mistake needs a build of its own")
+		}
+		env, build = []string{"CHATD_BREAK=" + *breaks}, []string{"-tags", "breakable"}
+		*plan = cmp.Or(*plan, strings.Join(drill.Mistakes[i].Faults, ","))
+	}
 	switch {
 	case *plan != "":
 		var err error
@@ -123,13 +140,13 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	if *chatd == "" {
 		*chatd = filepath.Join(*dir, "chatd")
 		p.say("building chatd")
-		if err := cluster.Build(ctx, *chatd); err != nil {
+		if err := cluster.Build(ctx, *chatd, build...); err != nil {
 			return err
 		}
 	}
 	opts := drill.Options{
 		Faults: faults, Random: *random, Seed: *seed, People: *people, Rooms: *rooms, Pace: *pace, Instances: *instances,
-		Dir: *dir, Chatd: *chatd, Progress: p.say, Row: p.row,
+		Dir: *dir, Chatd: *chatd, Env: env, Progress: p.say, Row: p.row,
 	}
 	if file != nil {
 		opts.History = file
@@ -147,6 +164,14 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	if err := result.Table(out); err != nil {
 		return err
 	}
+	for name, write := range map[string]func(io.Writer) error{*report: result.HTML, *asJSON: result.JSON} {
+		if name == "" {
+			continue
+		}
+		if err := writeFile(name, write); err != nil {
+			return err
+		}
+	}
 	if !result.Held() {
 		fmt.Fprintf(out, "Logs: %s\n", filepath.Join(*dir, "log"))
 		return errBroken
@@ -157,10 +182,22 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	return nil
 }
 
+func writeFile(name string, write func(io.Writer) error) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}
+
 func listFaults(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for _, f := range drill.Standard() {
 		fmt.Fprintf(table, "%s\t%s\n", f.Name, f.What)
+	}
+	fmt.Fprintln(table, "\nmistakes, for -break:")
+	for _, m := range drill.Mistakes {
+		fmt.Fprintf(table, "%s\t%s\n", m.Name, m.What)
 	}
 	return table.Flush()
 }

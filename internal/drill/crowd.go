@@ -54,6 +54,8 @@ type crowd struct {
 	offline    []time.Duration
 	expected   map[string]map[string]bool // key -> who has not seen it; see expectLocked
 	caughtUp   time.Time                  // when the last of them was seen
+	some       chan struct{}              // closed when confirmed reaches someAt
+	someAt     int
 }
 
 // A person is one login with one client.
@@ -248,6 +250,29 @@ func (p *person) writeLocked(room, more string) string {
 	c.written++
 	c.rec.series.at(now).Sent++
 	return key
+}
+
+// burst has everybody write into each of their rooms at once, and returns as soon as
+// the first few of these lines are confirmed: then a fault hits many that are kept
+// and not yet confirmed.
+func (c *crowd) burst(ctx context.Context) error {
+	c.rec.mu.Lock()
+	some := make(chan struct{})
+	for _, p := range c.people {
+		if p.talks {
+			for _, room := range p.rooms {
+				p.writeLocked(room, ", like everybody")
+			}
+		}
+	}
+	c.some, c.someAt = some, c.confirmed+len(c.people)/3
+	c.rec.mu.Unlock()
+	select {
+	case <-some:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("not in time: a burst is confirmed: %w", context.Cause(ctx))
+	}
 }
 
 // mark has each who writes write a line into each of their rooms, and waits until

@@ -35,8 +35,9 @@ type Options struct {
 	Pace   time.Duration // between two messages of one person, on average
 
 	Instances int
-	Dir       string // a short path: logs, sockets, Redis's data
-	Chatd     string // the program; see cluster.Build
+	Dir       string   // a short path: logs, sockets, Redis's data
+	Chatd     string   // the program; see cluster.Build
+	Env       []string // further variables of the instances
 
 	History  io.Writer         // nil: not written
 	Progress func(line string) // what happens now; nil: nobody asks
@@ -123,7 +124,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	var err error
 	d.cluster, err = cluster.Start(starting, cluster.Options{
 		Dir: filepath.Join(opts.Dir), Chatd: opts.Chatd, Instances: opts.Instances,
-		Env: []string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)},
+		Env: append([]string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)}, opts.Env...),
 		Died: func(p *cluster.Process, how error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -136,6 +137,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	defer d.cluster.Close()
 
 	result := &Result{Seed: opts.Seed, Began: time.Now()}
+	d.rec.series.begin = result.Began
 	for _, f := range opts.Faults {
 		row, err := d.act(ctx, d.cluster.URL(), f)
 		if err != nil {

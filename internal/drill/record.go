@@ -222,7 +222,9 @@ func (p *person) sawLocked(now time.Time, ev client.Event) {
 }
 
 func (c *crowd) confirmedLocked(now time.Time, p *person, f client.Confirmed) {
-	c.confirmed++
+	if c.confirmed++; c.confirmed == c.someAt {
+		close(c.some)
+	}
 	if f.Duplicate {
 		c.duplicates++
 	}
