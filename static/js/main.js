@@ -55,10 +55,7 @@ const connection = new Connection(
       if (frame.type === 'relist') void relist();
       else rooms.frame(frame);
     },
-    answer: (request, ok) => {
-      if (request.type === 'send') putOff.set(false);
-      rooms.answer(request, ok);
-    },
+    answer: (request, ok) => rooms.answer(request, ok),
     later: (request, code) => {
       if (request.type === 'send' && code !== 'too_fast') putOff.set(true);
     },
@@ -86,11 +83,15 @@ const outbox = new Outbox({
   user,
   store,
   send: async (entry) => {
-    const ok = await connection.ask(() => {
-      const { room, key, text } = entry();
-      return { type: 'send', room, key, text };
-    });
-    return ok.seq ?? 0;
+    try {
+      const ok = await connection.ask(() => {
+        const { room, key, text } = entry();
+        return { type: 'send', room, key, text };
+      });
+      return ok.seq ?? 0;
+    } finally {
+      putOff.set(false);
+    }
   },
   tooOld: text.tooOld,
   newKey: () => newKey(Date.now(), (bytes) => crypto.getRandomValues(bytes)),
@@ -374,4 +375,9 @@ setInterval(() => {
 
 render();
 await outbox.start();
+for (const { room, text } of outbox.list()) {
+  // A page that ended between keeping a message and clearing the composer has left it in both.
+  const draft = `draft:${user}:${room}`;
+  if (remembered(draft, 'sessionStorage') === text) remember(draft, '', 'sessionStorage');
+}
 connection.start();

@@ -117,12 +117,13 @@ export class Outbox {
   }
 
   /**
-   * What of this room is under way, waiting or refused, oldest first.
-   * @param {string} room
+   * What is under way, waiting or refused, oldest first.
+   * @param {string} [room] only of this room
    */
   list(room) {
     const sent = Array.from(this.#sent.values(), ({ entry }) => entry);
-    return [...sent, ...this.#entries.filter(({ key }) => !this.#sent.has(key))].filter((entry) => entry.room === room);
+    const all = [...sent, ...this.#entries.filter(({ key }) => !this.#sent.has(key))];
+    return room === undefined ? all : all.filter((entry) => entry.room === room);
   }
 
   /** How many messages wait, in all rooms. */

@@ -30,7 +30,7 @@ export const text = {
   full: 'Too many messages are waiting already. This one stays here.',
   notKept: 'The message could not be kept. It stays here.',
   putOff: 'Messages cannot be stored right now.',
-  tooOld: 'it was written long ago and may stand there already.',
+  tooOld: 'it is more than a day old, and may have been sent then.',
   notLasting: 'This browser keeps nothing: messages that wait are lost when the page is closed.',
 
   /** @param {Date} date @param {Date} now */

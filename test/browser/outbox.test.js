@@ -114,6 +114,21 @@ test('what waits outlives a login that expired; who logs in next does not send i
   assertContent([bob]);
 });
 
+test('a page that ended before it cleared the composer has kept its message once', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  const room = fresh('room');
+  await alice.goto(room);
+  await alice.page.fill('#text', 'just now');
+  await alice.offline();
+  await leave(alice, [{ room, text: 'just now' }]);
+  await alice.online();
+  await alice.page.reload();
+  await alice.titled(room);
+  await alice.sees('just now');
+  assert.equal(await alice.page.inputValue('#text'), '');
+  assertContent([alice], { unreachable: true });
+});
+
 test('a refused message says why, can be tried again or deleted, and holds up nothing', async () => {
   const alice = await person(browser, system.url, fresh('alice'));
   const room = fresh('room');
@@ -142,7 +157,7 @@ test('what was written too long ago is not sent unasked', async () => {
   await alice.page.reload();
   await alice.sees('of now');
   const failed = alice.page.locator('.failed');
-  await failed.getByText('may stand there already').waitFor();
+  await failed.getByText('may have been sent then').waitFor();
   assert.deepEqual(await alice.lines(), ['of now']);
   await failed.getByText('Try again').click();
   await alice.sees('of yesterday');

@@ -110,6 +110,18 @@ test('a direct conversation: unread for the one, then read, and kept for who was
   assertContent([alice, bob, cathy]);
 });
 
+test('a room left on one device is left on all', async () => {
+  const name = fresh('alice');
+  const [phone, desk] = await Promise.all([name, name].map((each) => person(browser, system.url, each)));
+  const room = fresh('room');
+  for (const tab of [phone, desk]) await tab.goto(room);
+  await desk.page.click('#leave');
+  await desk.titled('general');
+  await phone.titled('general');
+  await phone.page.locator('#others .entry').getByText(room).waitFor();
+  assertContent([phone, desk]);
+});
+
 test('what was read on one device is read on all, when it is seen to its end and not before', async () => {
   const name = fresh('alice');
   const [phone, desk, bob] = await Promise.all([name, name, fresh('bob')].map((each) => person(browser, system.url, each)));

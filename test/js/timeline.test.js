@@ -271,3 +271,12 @@ test('a merge begins where all rooms are known, and says of which to load more',
   assert.deepEqual(after.lines.map(({ event }) => event), ['g1', 'r1', 'r2', 'g2', 'g3']);
   assert.equal(after.edge, null);
 });
+
+test('a merge says where each of its rooms broke', () => {
+  const general = timelineOf(feed(6));
+  general.joined(false, feed(5, { fork: 5 }), 'e2');
+  const random = timelineOf(chain(['r1'], { room: 'random' }));
+  random.joined(false, [], '');
+  const { breaks } = merged([general, random]);
+  assert.deepEqual(breaks.map(({ room, side, line }) => [room, side, line]), [['general', 'after', 'd'], ['random', 'before', '']]);
+});
