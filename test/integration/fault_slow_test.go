@@ -1,0 +1,280 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"chatd/internal/client"
+	"chatd/internal/cluster"
+)
+
+// unfelt is a delay that nobody feels. Below it, three times as long is as good.
+const unfelt = 50 * time.Millisecond
+
+// busyRoom lets readers on the first instance and speakers on the second fill a room
+// with messages of size bytes.
+func busyRoom(t *testing.T, c *cluster.Cluster, room string, readers, speakers int, pace time.Duration, size int) []*follower {
+	t.Helper()
+	crowd := startCrowd(t, readers+speakers, client.Options{Keep: 5000}, func(n int) (string, string, []string) {
+		i := c.Instances()[0]
+		if n >= readers {
+			i = c.Instances()[1]
+		}
+		return fmt.Sprint(room, "-", n), i.URL(), []string{room}
+	})
+	filler := strings.Repeat("語", size/len("語"))
+	for _, f := range crowd[readers:] {
+		f.speak(room, pace, func(n int) string { return fmt.Sprint(n, " ", filler) })
+	}
+	return crowd
+}
+
+// wantUnfelt compares how long messages took in these views before and since.
+func wantUnfelt(t *testing.T, crowd []*follower, began, from, to time.Time) {
+	t.Helper()
+	before, during := delaysOf(crowd, began, from), delaysOf(crowd, from, to)
+	if len(before) < 500 || len(during) < 500 {
+		t.Errorf("only %d messages were shown before and %d during: too few to compare", len(before), len(during))
+	}
+	was, is := quantile(before, 0.99), quantile(during, 0.99)
+	if is > max(3*was, unfelt) {
+		t.Errorf("99 %% of the messages took up to %v, and %v before", is, was)
+	}
+	t.Logf("99 %% of the messages took up to %v before, %v during; the slowest %v and %v", was, is, quantile(before, 1), quantile(during, 1))
+}
+
+// connectSlow is connect, over a connection that takes little of what is not read.
+func (p *person) connectSlow(t *testing.T) *wire {
+	t.Helper()
+	transport := p.http.Transport.(*http.Transport)
+	transport.CloseIdleConnections()
+	transport.DialContext = (&net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		if e := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }); e != nil {
+			return e
+		}
+		return err
+	}}).DialContext
+	return p.connect(t)
+}
+
+// Ten people in a busy room stop reading. Half of them read on when their queue has
+// overflowed. Nobody else feels it.
+func TestSlowReadersDelayNobody(t *testing.T) {
+	c := startCluster(t, 2)
+	const room, slow, queue = "sr-room", 10, 4 << 20
+	i := c.Instances()[0]
+	crowd := busyRoom(t, c, room, 8, 2, 25*time.Millisecond, 11_000)
+	sockets := func() float64 { return metric(t, c, "chatd_sockets") }
+	drops := func() float64 { return metric(t, c, `chatd_queue_drops_total{kind="slow"}`) }
+	began := time.Now()
+	lasts(t, 4*time.Second)
+	quiet, dropped, calm := sockets(), drops(), rss(t, i.PID())
+
+	var people []*person
+	var wires []*wire
+	var had []string // the last event that each has
+	for n := range slow {
+		p := guest(t, i.URL(), fmt.Sprint("sr-slow-", n))
+		w := p.connectSlow(t)
+		had = append(had, w.ok("join", fields{"room": room})["head"].(string))
+		people, wires = append(people, p), append(wires, w)
+	}
+	stopped := time.Now()
+	most := calm
+	eventually(t, 40*time.Second, "all queues have overflowed", func() bool {
+		most = max(most, rss(t, i.PID()))
+		return drops() == dropped+slow
+	})
+	full := time.Since(stopped)
+	for n, w := range wires[:slow/2] {
+		if code := w.end(); code != 4408 {
+			t.Errorf("slow reader %d reads on and is closed with %d, want 4408", n, code)
+		}
+		for _, o := range w.ahead {
+			if o["room"] == room && o["seq"] != nil {
+				if o["prev"] != had[n] {
+					t.Fatalf("slow reader %d hears %v after %v", n, o["event"], had[n])
+				}
+				had[n] = o["event"].(string)
+			}
+		}
+	}
+	eventually(t, 30*time.Second, "those who never read are cut off", func() bool {
+		most = max(most, rss(t, i.PID()))
+		return sockets() == quiet
+	})
+	gone := time.Now()
+	hush(crowd)
+	wantUnfelt(t, crowd[:8], began, stopped, gone)
+	if growth := most - calm; growth > 2*slow*queue { // what is garbage may be as much again
+		t.Errorf("the instance grew by %d MiB, for %d queues of %d MiB", growth>>20, slow, queue>>20)
+	}
+	judge(t, c.URL(), []string{room}, chatters(crowd)...)
+	wantNotNoticed(t, crowd)
+
+	// They come back, and have everything: by the resume, or page by page behind it.
+	crowd[0].chatter.mu.Lock()
+	truth := slices.Clone(crowd[0].views[room])
+	crowd[0].chatter.mu.Unlock()
+	resumes, missed := 0, 0
+	for n, p := range people {
+		w := p.connect(t)
+		a := w.ok("join", fields{"room": room, "after": had[n]})
+		events := a["events"].([]any)
+		if a["resumed"] == true {
+			resumes++
+		}
+		for a["resumed"] != true {
+			page := w.ok("history", fields{"room": room, "before": events[0].(map[string]any)["event"], "limit": 100})["events"].([]any)
+			if len(page) == 0 {
+				t.Fatalf("slow reader %d pages back and never finds %s", n, had[n])
+			}
+			events = append(page, events...)
+			if at := slices.IndexFunc(events, func(ev any) bool { return ev.(map[string]any)["event"] == had[n] }); at >= 0 {
+				events = events[at+1:]
+				break
+			}
+		}
+		wantChain(t, events, had[n])
+		if last := events[len(events)-1].(map[string]any)["event"]; last != string(truth[len(truth)-1].ID) {
+			t.Errorf("slow reader %d is at %v, the room at %v", n, last, truth[len(truth)-1].ID)
+		}
+		missed += len(events)
+	}
+	t.Logf("%d people stopped reading: their queues were full after %v, all were gone after %v; they had missed %d events each, and %d of them resumed; the instance grew by %d MiB (%d per slow reader in KiB) from %d MiB",
+		slow, full.Round(time.Millisecond), gone.Sub(stopped).Round(time.Millisecond), missed/slow, resumes, (most-calm)>>20, (most-calm)>>10/slow, calm>>20)
+}
+
+// A flood is what came of somebody's sending without waiting.
+type flood struct {
+	kept  map[string]string // key -> event
+	codes map[string]int    // of errors
+	code  int               // that the socket was closed with
+}
+
+// floods sends n messages in one frame, and then the one that was too fast over and
+// over, without waiting, until the socket is closed.
+func floods(t *testing.T, w *wire, room string, from, n int) flood {
+	t.Helper()
+	f := flood{kept: map[string]string{}, codes: map[string]int{}}
+	send := func(n int) string {
+		return fmt.Sprintf(`{"type":"send","id":%d,"room":%q,"key":"k-%d","text":"flood %d"}`, n, room, n, n)
+	}
+	ctx := within(t, 30*time.Second)
+	write := func(lines ...string) error {
+		return w.ws.Write(ctx, websocket.MessageText, []byte(strings.Join(lines, "\n")))
+	}
+	var lines []string
+	for at := range n {
+		lines = append(lines, send(from+at))
+	}
+	if err := write(lines...); err != nil {
+		t.Fatal(err)
+	}
+	var again sync.WaitGroup
+	defer again.Wait()
+	for {
+		_, b, err := w.ws.Read(ctx)
+		if err != nil {
+			f.code = int(websocket.CloseStatus(err))
+			return f
+		}
+		for line := range strings.SplitSeq(string(b), "\n") {
+			var a struct {
+				Type, Code, Room, Event string
+				ID                      int
+				Retry                   int `json:"retry_after_ms"`
+			}
+			if err := json.Unmarshal([]byte(line), &a); err != nil {
+				t.Fatal(err)
+			}
+			switch a.Type {
+			case "ok":
+				key := fmt.Sprint("k-", a.ID)
+				if was := f.kept[key]; was != "" && was != a.Event {
+					t.Errorf("%s is confirmed as %s and %s", key, was, a.Event)
+				}
+				f.kept[key] = a.Event
+			case "error":
+				if a.Retry <= 0 {
+					t.Fatalf("too fast, and no time to wait: %s", line)
+				}
+				if f.codes[a.Code]++; a.Code == "too_fast" && f.codes[a.Code] == 1 {
+					again.Go(func() {
+						for write(slices.Repeat([]string{send(a.ID)}, 50)...) == nil {
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// Somebody sends as fast as they can, does not wait when they are asked to, and comes
+// back as soon as they are thrown out. Nobody else feels it.
+func TestFloodDelaysNobody(t *testing.T) {
+	const room, flooded, each, rate = "fd-room", "fd-flooded", 300, 10
+	c := startCluster(t, 2, fmt.Sprint("CHATD_SEND_RATE=", rate))
+	crowd := busyRoom(t, c, room, 8, 4, 125*time.Millisecond, 60)
+	began := time.Now()
+	lasts(t, 4*time.Second)
+	alice := guest(t, c.Instances()[0].URL(), "fd-alice")
+
+	from := time.Now()
+	kept, codes, thrownOut, sent := map[string]string{}, map[string]int{}, 0, 0
+	for time.Since(from) < 4*time.Second {
+		f := floods(t, alice.connect(t), flooded, sent, each)
+		if f.code != 4429 {
+			t.Fatalf("closed with %d, want 4429; %d kept, errors %v", f.code, len(f.kept), f.codes)
+		}
+		if f.codes["too_fast"] < 200 {
+			t.Errorf("closed after %d answers that it was too fast", f.codes["too_fast"])
+		}
+		thrownOut++
+		sent += each
+		maps.Copy(kept, f.kept)
+		for code, n := range f.codes {
+			codes[code] += n
+		}
+	}
+	to := time.Now()
+	hush(crowd)
+	wantUnfelt(t, crowd, began, from, to)
+	judge(t, c.URL(), []string{room}, chatters(crowd)...)
+	wantNotNoticed(t, crowd)
+
+	// What was confirmed is there, once, in the order sent, and nothing besides.
+	back := enter(t, c.URL(), "fd-alice", client.Options{}, flooded)
+	last := -1
+	for _, ev := range pages(t, back, flooded) {
+		var n int
+		if _, err := fmt.Sscanf(ev.Key, "k-%d", &n); err != nil || n <= last {
+			t.Errorf("key %s stands behind number %d", ev.Key, last)
+		}
+		if last = n; kept[ev.Key] != "" && kept[ev.Key] != string(ev.ID) {
+			t.Errorf("%s stands at %s, and was confirmed as %s", ev.Key, ev.ID, kept[ev.Key])
+		}
+		delete(kept, ev.Key)
+	}
+	if len(kept) > 0 {
+		t.Errorf("%d confirmed messages are lost", len(kept))
+	}
+	if atMost := rate*int(to.Sub(from).Seconds()+1) + 2*rate*thrownOut; last < 0 || sent < 2*atMost {
+		t.Errorf("%d were sent where %d may be: that is no flood", sent, atMost)
+	}
+	t.Logf("%d sends in %v: errors %v, thrown out %d times", sent, to.Sub(from).Round(time.Millisecond), codes, thrownOut)
+}
