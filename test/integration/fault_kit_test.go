@@ -32,6 +32,7 @@ type times struct {
 	open   int           // sockets that are open now
 	since  time.Time     // without an open socket since then, where there is none
 	away   time.Duration // the longest time without an open socket
+	opens  []time.Time   // when a socket was welcomed
 	lives  []time.Time   // when a socket became the one that is used
 	codes  map[int]int   // of closes that the client did not make
 	failed []client.Failed
@@ -51,6 +52,7 @@ func (w *times) Observe(f client.Fact) {
 	defer w.mu.Unlock()
 	switch f := f.(type) {
 	case client.Opened:
+		w.opens = append(w.opens, now)
 		if w.open++; w.open == 1 && !w.since.IsZero() {
 			w.away = max(w.away, now.Sub(w.since))
 		}
