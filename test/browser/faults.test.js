@@ -206,6 +206,45 @@ for (const [code, least] of [[1009, 0], [4400, 0], [4408, 0], [4429, 2000], [450
   });
 }
 
+test('what is over soon is not mentioned: a message put off once, a lost socket', async () => {
+  const { bob, room } = await pair();
+  const context = await browser.newContext();
+  const sockets = [];
+  let putOff = 0;
+  await context.routeWebSocket(/\/ws$/, (socket) => {
+    const server = socket.connectToServer();
+    sockets.push(socket);
+    socket.onMessage((data) => {
+      const { type, id } = JSON.parse(data);
+      if (type !== 'send' || putOff++ > 0) return server.send(data);
+      socket.send(JSON.stringify({ type: 'error', id, code: 'unavailable', message: 'later', retry_after_ms: 300 }));
+    });
+  });
+  const cathy = new Tab(await context.newPage(), system.url);
+  await cathy.enter(fresh('cathy'));
+  await cathy.goto(room);
+  await cathy.page.evaluate(() => {
+    window.mentioned = [];
+    const look = () => {
+      for (const shown of document.querySelectorAll('#pill, #note, .status')) {
+        if (shown.textContent && shown.checkVisibility({ visibilityProperty: true })) window.mentioned.push(shown.textContent);
+      }
+    };
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
+  await cathy.say('put off');
+  await cathy.sees('put off');
+  assert.equal(putOff, 2);
+  await sockets[0].close({ code: 1012 });
+  await cathy.say('after it');
+  await cathy.sees('after it');
+  assert.equal(sockets.length, 2);
+  assert.deepEqual(await cathy.page.evaluate(() => window.mentioned), []);
+  await bob.sees('after it');
+  assert.deepEqual(await bob.lines(), ['put off', 'after it']);
+  assertContent([bob, cathy], { unreachable: true });
+});
+
 test('a frame that the server finds too large is not sent again, and those behind it are', async () => {
   const { bob, room } = await pair();
   const context = await browser.newContext();
