@@ -407,6 +407,44 @@ func TestAnOldSocketThatDiesDuringAMoveLeavesTheNewOne(t *testing.T) {
 	})
 }
 
+// While a client has two sockets, an answer on one may come after the view went on
+// through the other: what it says of the end of the view is then out of date.
+func TestAnAnswerThatTheOtherSocketOvertookReplacesNothing(t *testing.T) {
+	for name, late := range map[string]struct {
+		resumed bool
+		events  []string
+		want    string
+	}{
+		"a window from before":        {false, []string{ev("general", 1)}, ""},
+		"an empty room":               {false, nil, ""},
+		"what the view has already":   {true, []string{ev("general", 2)}, "joined:general"},
+		"more than the view has":      {true, []string{ev("general", 2), ev("general", 3)}, "+general/3 joined:general"},
+		"what follows something else": {true, []string{ev("general", 9)}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start(t, Options{}, func(t *testing.T, s *script, c *Client, rec *recorder) {
+				mustJoin(t, c, "general", "random")
+				p := s.accept("one")
+				p.joined(p.want("join", "room", "general"), "general", false, ev("general", 1))
+				p.joined(p.want("join", "room", "random"), "random", false, ev("random", 1))
+				p.say(`{"type":"drain","within_ms":2000}`)
+				q := s.accept("two")
+				join := q.want("join", "room", "general", "after", "1-7")
+				q.want("join", "room", "random", "after", "1-7") // unanswered: the move goes on
+				p.say(`{"type":"reset","room":"general"}`)
+				answer := p.want("join", "room", "general", "after", "1-7")
+				q.joined(join, "general", true, ev("general", 2))
+				rec.want("opened:one general=[1] joined:general random=[1] joined:random live:one drain:one opened:two gap:general@1 +general/2 joined:general")
+				p.joined(answer, "general", late.resumed, late.events...)
+				rec.want(late.want)
+				if late.want == "" {
+					p.joined(p.want("join", "room", "general", "after", "2-7"), "general", true)
+				}
+			})
+		})
+	}
+}
+
 func TestAGapIsJoinedAgain(t *testing.T) {
 	start(t, Options{}, func(t *testing.T, s *script, c *Client, rec *recorder) {
 		mustJoin(t, c, "general")

@@ -697,6 +697,14 @@ func (r *run) joinedRoom(s *socket, room string, after chat.EventID, resumed boo
 	if resumed && after == "" && (len(events) > 0 && events[0].Prev != "") {
 		r.wrong(s, "room %q was resumed from nothing at event %s", room, events[0].ID)
 	}
+	// Did the view go on meanwhile, through the other socket of a move? Then the
+	// answer may bring more of it, but says nothing about where it ends now.
+	overtaken := after != had
+	if overtaken && !resumed {
+		sb.state = joined
+		r.joinAgain(s, room)
+		return
+	}
 	shown, replaced, ok := t.Joined(resumed, events, head)
 	for i := range shown {
 		shown[i].Room = room // gone has none
@@ -709,8 +717,12 @@ func (r *run) joinedRoom(s *socket, room string, after chat.EventID, resumed boo
 		}
 	}
 	if !ok {
-		r.wrong(s, "replay of room %q after %q does not fit together", room, after)
 		sb.state = joined
+		if overtaken {
+			r.joinAgain(s, room)
+			return
+		}
+		r.wrong(s, "replay of room %q after %q does not fit together", room, after)
 		r.rejoin(s, room, "")
 		return
 	}
@@ -803,14 +815,19 @@ func (r *run) reset(s *socket, room string) {
 	r.rejoin(s, room, "")
 }
 
-// rejoin goes back to the end of the view: at once, and when that did not
-// help, after a wait. A room that is heard through universe joins universe.
+// rejoin tells of a gap and goes back to the end of the view.
 func (r *run) rejoin(s *socket, room string, got chat.EventID) {
 	var have chat.EventID
 	if t := r.lines[room]; t != nil {
 		have = t.Last()
 	}
 	r.tell(Gap{room, have, got})
+	r.joinAgain(s, room)
+}
+
+// joinAgain joins from the end of the view: at once, and when that did not help,
+// after a wait. A room that is heard through universe joins universe.
+func (r *run) joinAgain(s *socket, room string) {
 	if sb := s.subs[room]; sb == nil || !sb.own {
 		delete(s.subs, room)
 		room = universe
