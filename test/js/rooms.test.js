@@ -242,6 +242,19 @@ test('another device: the marks come with the list, and nothing is told back', a
   assert.equal(unread('general'), 0, 'an older answer takes nothing back');
 });
 
+test('what is known to be read is not told again', async () => {
+  const w = await loaded([{ room: 'general', read: 'b' }], { general: chain('general', ['a', 'b']) });
+  w.rooms.read(w.rooms.get('general'));
+  assert.deepEqual(w.told, []);
+});
+
+test('a room that was joined on another device just now has no news', async () => {
+  const w = alice();
+  w.rooms.frame({ type: 'room', room: 'random', joined: true });
+  await w.last().ok({ room: 'random', resumed: false, events: chain('random', ['a', 'b']), head: 'b' });
+  assert.equal(w.rooms.unread(w.rooms.get('random')), 0);
+});
+
 test('read on another device, before it was heard here', async () => {
   const w = await loaded([{ room: 'general', read: 'a' }], { general: chain('general', ['a']) });
   w.rooms.readElsewhere('general', 'b');

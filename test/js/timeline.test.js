@@ -228,6 +228,13 @@ test('two outages in a row: each gap is remembered, and one line stands at one p
   assert.deepEqual(breaksOf(timeline), []);
 });
 
+test('where one gap may be closed and another never will, the line says what is lost', () => {
+  const timeline = timelineOf(feed(20, { from: 18 }));
+  timeline.joined(false, feed(5, { fork: 1 }), 'e2');
+  timeline.joined(false, feed(12, { fork: 1, from: 10 }), 'l2');
+  assert.deepEqual(breaksOf(timeline), ['lost before j2']);
+});
+
 test('where nothing had been shown nothing is missed', () => {
   const empty = new Timeline();
   empty.joined(false, [], '');
