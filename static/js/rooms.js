@@ -273,8 +273,8 @@ export class Rooms {
         }
         break;
       case 'join':
-        if (request.room === UNIVERSE) this.#joinedUniverse(ok);
-        else this.#joined(ok);
+        if (request.room === UNIVERSE) this.#joinedUniverse(request.positions ?? {}, ok);
+        else this.#joined(request.after ?? '', ok);
         break;
       case 'leave': {
         const room = this.get(request.room);
@@ -372,17 +372,23 @@ export class Rooms {
     if (!this.#resuming) this.#again(name);
   }
 
-  /** @param {Ok} ok */
-  #joined({ room: name = '', resumed = false, events = [], head = '', here }) {
+  /**
+   * @param {string} after
+   * @param {Ok} ok
+   */
+  #joined(after, { room: name = '', resumed = false, events = [], head = '', here }) {
     const room = this.#room(name);
     if (!room.joined) room.fresh = true;
     room.joined = true;
     if (here) room.here = new Set(here);
-    this.#apply(room, resumed, events, head);
+    this.#apply(room, after, resumed, events, head);
   }
 
-  /** @param {Ok} ok */
-  #joinedUniverse({ events = [], heads = {}, fresh = [] }) {
+  /**
+   * @param {Record<string, string>} positions
+   * @param {Ok} ok
+   */
+  #joinedUniverse(positions, { events = [], heads = {}, fresh = [] }) {
     // What is `gone` does not say its room: from each room's head back, `prev` does.
     const owner = new Map(Object.entries(heads).map(([room, event]) => [event, room]));
     /** @type {Map<string, Durable[]>} */
@@ -394,19 +400,29 @@ export class Rooms {
       found.set(name, [event, ...(found.get(name) ?? [])]);
     }
     for (const [name, its] of found) {
-      this.#apply(this.#room(name), !fresh.includes(name), its, heads[name] ?? '');
+      const room = this.#room(name);
+      // Of more rooms than a request can hold the position is not told, though we have one.
+      this.#apply(room, positions[name] ?? room.timeline.head ?? '', !fresh.includes(name), its, heads[name] ?? '');
     }
   }
 
   /**
    * Takes a room's part of the answer to a join.
    * @param {Room} room
+   * @param {string} after what the join named as our last event, '' for none
    * @param {boolean} resumed
    * @param {Durable[]} events
    * @param {string} head
    */
-  #apply(room, resumed, events, head) {
-    if (!room.timeline.joined(resumed, events, head).ok) {
+  #apply(room, after, resumed, events, head) {
+    // With two sockets, the view may have gone on through the other one meanwhile. Then the answer may bring more, but
+    // says nothing of where the view ends now.
+    const overtaken = after !== (room.timeline.head ?? '');
+    if (overtaken && !(resumed && room.timeline.joined(resumed, events, head).ok)) {
+      this.#joining.delete(room.name);
+      return this.#again(room.name);
+    }
+    if (!overtaken && !room.timeline.joined(resumed, events, head).ok) {
       // An answer with a hole in it. Without a position there can be none.
       room.timeline.restart();
       this.#joining.delete(room.name);

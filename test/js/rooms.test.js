@@ -167,6 +167,29 @@ test('an answer with a hole in it is asked for again, from nothing', async () =>
   assert.deepEqual(w.rooms.get('general').timeline.breaks().map(({ kind }) => kind), ['skipped']);
 });
 
+for (const [what, resumed, events, shown] of [
+  ['a window from before', false, ['a'], null],
+  ['an empty room', false, [], null],
+  ['what the view has already', true, ['b'], ['a', 'b']],
+  ['more than the view has', true, ['b', 'c'], ['a', 'b', 'c']],
+  ['what follows something else', true, ['z'], null],
+]) {
+  test(`an answer that the other socket of a move overtook replaces nothing: ${what}`, async () => {
+    const w = alice();
+    const all = Object.fromEntries(chain('general', ['a', 'b', 'c']).map((event) => [event.event, event]));
+    all.z = chain('general', ['z'], { prev: 'y', seq: 9 })[0];
+    await w.join('general', [all.a]);
+    w.rooms.frame({ type: 'reset', room: 'general' });
+    const late = w.last();
+    w.rooms.frame(all.b);
+    await late.ok({ room: 'general', resumed, events: events.map((each) => all[each]), head: events.at(-1) ?? '' });
+    assert.deepEqual(texts(w.rooms, 'general'), shown ?? ['a', 'b']);
+    assert.deepEqual(w.rooms.get('general').timeline.breaks(), []);
+    const joins = w.requests('join').slice(2);
+    assert.deepEqual(joins.map(({ after }) => after), shown ? [] : ['b'], 'joined again from where the view ends');
+  });
+}
+
 test('a direct conversation is known by the name that the server gives it', async () => {
   const w = alice();
   const joined = w.rooms.join('@bob');
