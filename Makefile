@@ -43,7 +43,7 @@ check: gofmt vet staticcheck js ## what is quick: format, vet, staticcheck, type
 	go test ./...
 
 .PHONY: test
-test: tools gofmt vet staticcheck js unit integration browser govulncheck ## everything; installs what it needs
+test: tools gofmt vet staticcheck js unit integration drill-short browser govulncheck ## everything; installs what it needs
 	@echo "all is well"
 
 .PHONY: tools
@@ -69,6 +69,22 @@ unit: ## all tests without other processes, under the race detector
 .PHONY: integration
 integration: ## tests with real Redis, HAProxy and instances
 	go test -tags integration -shuffle=on -count=1 -timeout 10m ./internal/cluster ./test/integration
+
+.PHONY: drill
+drill: ## makes things fail under people who chat, and counts their messages: a few minutes (DRILL='-people 200 -report out.html')
+	@.ci/need redis-server:redis-server haproxy:haproxy
+	@go build -o bin/drill ./cmd/drill
+	@exec bin/drill $(DRILL)
+
+.PHONY: drill-long
+drill-long: ## the same by chance, two faults at a time, for an hour (DRILL='-random 8h')
+	@.ci/need redis-server:redis-server haproxy:haproxy
+	@go build -o bin/drill ./cmd/drill
+	@exec bin/drill -random 1h $(DRILL)
+
+.PHONY: drill-short
+drill-short: ## the five faults that tell most, and that mistakes made on purpose are found
+	go test -tags integration -count=1 -timeout 10m ./internal/drill
 
 .PHONY: js
 js: node_modules ## the page's modules: tests and types

@@ -164,13 +164,11 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	if err := result.Table(out); err != nil {
 		return err
 	}
-	for name, write := range map[string]func(io.Writer) error{*report: result.HTML, *asJSON: result.JSON} {
-		if name == "" {
-			continue
-		}
-		if err := writeFile(name, write); err != nil {
-			return err
-		}
+	if err := writeFile(*report, result.HTML); err != nil {
+		return err
+	}
+	if err := writeFile(*asJSON, result.JSON); err != nil {
+		return err
 	}
 	if !result.Held() {
 		fmt.Fprintf(out, "Logs: %s\n", filepath.Join(*dir, "log"))
@@ -182,7 +180,11 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	return nil
 }
 
+// writeFile does nothing if there is no name.
 func writeFile(name string, write func(io.Writer) error) error {
+	if name == "" {
+		return nil
+	}
 	file, err := os.Create(name)
 	if err != nil {
 		return err

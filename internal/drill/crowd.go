@@ -54,8 +54,7 @@ type crowd struct {
 	offline    []time.Duration
 	expected   map[string]map[string]bool // key -> who has not seen it; see expectLocked
 	caughtUp   time.Time                  // when the last of them was seen
-	some       chan struct{}              // closed when confirmed reaches someAt
-	someAt     int
+	reached    map[int][]chan struct{}    // closed when so many are confirmed
 }
 
 // A person is one login with one client.
@@ -96,7 +95,7 @@ type gathering struct {
 // gather logs people in and returns once each of them is in their rooms.
 func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c := &crowd{url: g.url, rec: rec, pace: g.pace, stop: stop, quiet: make(chan struct{}), codes: map[int]int{},
+	c := &crowd{url: g.url, rec: rec, pace: g.pace, stop: stop, quiet: make(chan struct{}), codes: map[int]int{}, reached: map[int][]chan struct{}{},
 		sent: map[string]time.Time{}, expected: map[string]map[string]bool{}}
 	for n := range g.rooms {
 		c.rooms = append(c.rooms, fmt.Sprintf("%s-room%d", g.name, n+1))
@@ -265,7 +264,8 @@ func (c *crowd) burst(ctx context.Context) error {
 			}
 		}
 	}
-	c.some, c.someAt = some, c.confirmed+len(c.people)/3
+	at := c.confirmed + len(c.people)/3
+	c.reached[at] = append(c.reached[at], some)
 	c.rec.mu.Unlock()
 	select {
 	case <-some:

@@ -331,6 +331,9 @@ func (f *Fault) hold(a *act) {
 	if f.unnoticed && (row.OfflineLongest > 0 || row.SocketsLost > 0 || row.Failed > 0) {
 		a.broken("it was noticed: %d sockets lost, %d connects failed, %v without a socket", row.SocketsLost, row.Failed, row.OfflineLongest)
 	}
+	if f.delay > 0 && row.DelayLongest > f.delay {
+		a.broken("somebody waited %v for another's line, and %v is the most", row.DelayLongest, f.delay)
+	}
 	if f.bites != nil {
 		if err := f.bites(row); err != nil {
 			a.broken("the fault did not bite: %v", err)

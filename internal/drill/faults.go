@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,13 +24,18 @@ type Fault struct {
 	unnoticed bool          // nobody may be without a socket, or see a request fail
 	silent    bool          // nothing can be confirmed before it is healed
 	herd      bool          // its people come back all at once
+	alone     bool          // not part of mixtures
+	delay     time.Duration // nobody may wait longer for another's line; 0: no bound
 
 	make  func(ctx context.Context, a *act) error
 	heal  func(ctx context.Context, a *act) error // nil: there is nothing to undo
 	bites func(row *Row) error                    // whether anybody felt it
 }
 
-const usualLimit = 15 * time.Second
+const (
+	usualLimit     = 15 * time.Second
+	unnoticedDelay = 2 * time.Second
+)
 
 func (f *Fault) within() time.Duration {
 	if f.limit > 0 {
@@ -43,13 +49,13 @@ func Standard() []Fault {
 	return []Fault{
 		{Name: "kill", What: "kill -9 of the instance with the most people, started again later", on: "instances",
 			make: killOne, heal: startDead, bites: socketsLost},
-		{Name: "term", What: "SIGTERM of an instance, which drains and ends, then a new start", on: "instances", unnoticed: true,
+		{Name: "term", What: "SIGTERM of an instance, which drains and ends, then a new start", on: "instances", unnoticed: true, delay: unnoticedDelay,
 			make: endOne, heal: startDead, bites: socketsMoved},
 		{Name: "freeze", What: "SIGSTOP of an instance until everybody is elsewhere, then SIGCONT", on: "instances",
 			make: freezeOne, heal: thaw, bites: socketsLost},
-		{Name: "rolling", What: "rolling restart of all instances, one after another", on: "instances", unnoticed: true,
+		{Name: "rolling", What: "rolling restart of all instances, one after another", on: "instances", unnoticed: true, delay: unnoticedDelay,
 			make: rolling, bites: socketsMoved},
-		{Name: "scale", What: "scale 3 to 1 to 5 and back to 3, at run time", on: "instances", unnoticed: true,
+		{Name: "scale", What: "scale 3 to 1 to 5 and back to 3, at run time", on: "instances", unnoticed: true, delay: unnoticedDelay,
 			make: scale, bites: socketsMoved},
 		{Name: "all", What: "kill -9 of all instances at once, then a start of all", on: "instances", silent: true,
 			make: killAll, heal: startDead, bites: socketsLost},
@@ -57,76 +63,82 @@ func Standard() []Fault {
 			make: killRedis, heal: startRedis, bites: slow(time.Second)},
 		{Name: "pubsub", What: "CLIENT KILL of all subscriptions, ten times and more", on: "redis",
 			make: killPubSub},
-		{Name: "reload", What: "reload of HAProxy, three times", on: "haproxy", unnoticed: true,
+		{Name: "reload", What: "reload of HAProxy, three times", on: "haproxy", unnoticed: true, delay: unnoticedDelay,
 			make: reloadHAProxy},
 		{Name: "haproxy", What: "kill -9 of HAProxy, started again after 1 s", on: "haproxy", silent: true,
 			make: killHAProxy, heal: startHAProxy, bites: socketsLost},
 		{Name: "herd", What: "every connection cut at once, and everybody back at once", on: "people", herd: true,
 			make: cutAll, bites: socketsLost},
 		{Name: "slow", What: "two readers stop reading while others flood their rooms, and read on later", on: "people",
+			alone: true, delay: unnoticedDelay, // too far behind, and a reader starts afresh, as the contract says
 			make: stopReading, heal: readOn, bites: socketsLost},
 		{Name: "revoke", What: "logins of one in six ended in mid-chat from elsewhere; they log in again", on: "people",
 			make: revoke},
 	}
 }
 
-// Find returns the faults of these names, in this order.
+// Find returns the faults of these names, in this order; kill+redis is two at once.
 func Find(names []string) ([]Fault, error) {
+	all := Standard()
+	find := func(name string) (Fault, error) {
+		i := slices.IndexFunc(all, func(f Fault) bool { return f.Name == name })
+		if i < 0 {
+			return Fault{}, fmt.Errorf("no fault %q; -list names them", name)
+		}
+		return all[i], nil
+	}
 	var found []Fault
 	for _, name := range names {
-		i := slices.IndexFunc(Standard(), func(f Fault) bool { return f.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("no fault %q; -list names them", name)
+		first, second, two := strings.Cut(name, "+")
+		f, err := find(first)
+		if err == nil && two {
+			var other Fault
+			other, err = find(second)
+			f = both(f, other)
 		}
-		found = append(found, Standard()[i])
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, f)
 	}
 	return found, nil
 }
 
-// A Mistake is one that chatd makes on purpose in a build for that, and the faults
-// under which the drill must find it.
-type Mistake struct {
-	Name, What string
-	Faults     []string
-}
-
-// Mistakes are those of package mistake.
-var Mistakes = []Mistake{
-	{"dedupe", "a repeat of a message makes another one", []string{"herd", "herd"}},
-	{"gap-check", "what the relay missed is not looked for", []string{"pubsub"}},
-	{"join-buffer", "what comes while somebody joins is not kept for them", []string{"herd", "herd"}},
-	{"shutdown", "SIGTERM ends an instance without asking anybody to move", []string{"term"}},
-}
-
-// mixture is two faults of different kinds that overlap.
+// mixture is two faults that are made to different things.
 func mixture(r *rand.Rand) Fault {
-	all := Standard()
+	all := slices.DeleteFunc(Standard(), func(f Fault) bool { return f.alone })
 	one := all[r.IntN(len(all))]
 	other := one
 	for other.on == one.on {
 		other = all[r.IntN(len(all))]
 	}
+	return both(one, other)
+}
+
+// both is two faults that overlap, each healed a while after it was made.
+func both(one, other Fault) Fault {
 	return Fault{
 		Name: one.Name + "+" + other.Name, What: one.What + "; meanwhile " + other.What,
-		silent: true, herd: one.herd || other.herd, limit: 2 * usualLimit,
+		herd: one.herd || other.herd, limit: 2 * usualLimit,
 		make: func(ctx context.Context, a *act) error {
 			// Side by side: which comes first differs from run to run.
 			var wg sync.WaitGroup
 			var errs [2]error
 			for i, f := range []Fault{one, other} {
-				wg.Go(func() { errs[i] = f.make(ctx, a) })
+				wg.Go(func() {
+					errs[i] = f.make(ctx, a)
+					if f.heal != nil {
+						errs[i] = errors.Join(errs[i], a.pass(ctx, time.Second), f.heal(ctx, a))
+					}
+				})
 			}
 			wg.Wait()
-			return errors.Join(errs[:]...)
-		},
-		heal: func(ctx context.Context, a *act) error {
-			var errs []error
-			for _, f := range []Fault{other, one} {
-				if f.heal != nil {
-					errs = append(errs, f.heal(ctx, a))
+			for i, err := range errs {
+				if errors.Is(err, errNobody) { // the other one was faster
+					errs[i] = nil
 				}
 			}
-			return errors.Join(errs...)
+			return errors.Join(errs[:]...)
 		},
 	}
 }

@@ -222,9 +222,11 @@ func (p *person) sawLocked(now time.Time, ev client.Event) {
 }
 
 func (c *crowd) confirmedLocked(now time.Time, p *person, f client.Confirmed) {
-	if c.confirmed++; c.confirmed == c.someAt {
-		close(c.some)
+	c.confirmed++
+	for _, some := range c.reached[c.confirmed] {
+		close(some)
 	}
+	delete(c.reached, c.confirmed)
 	if f.Duplicate {
 		c.duplicates++
 	}

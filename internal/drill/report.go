@@ -39,8 +39,7 @@ func (r *Result) HTML(w io.Writer) error {
 		Rows    []*Row // to call their methods
 		Numbers []int
 		Plots   []plot
-		Took    time.Duration
-	}{Result: r, Heads: Heads(), Plots: r.plots(), Took: r.Ended.Sub(r.Began).Round(time.Second)}
+	}{Result: r, Heads: Heads(), Plots: r.plots()}
 	for i := range r.Rows {
 		page.Rows, page.Numbers = append(page.Rows, &r.Rows[i]), append(page.Numbers, i+1)
 	}

@@ -27,10 +27,10 @@ var columns = []struct {
 	{"reordered", func(r *Row) string { return fmt.Sprint(r.Reordered) }},
 	{"logged out", func(r *Row) string { return fmt.Sprint(r.LoggedOut) }},
 	{"disagree", func(r *Row) string { return fmt.Sprint(r.Disagree) }},
-	{"no socket p99", func(r *Row) string { return Short(r.OfflineP99) }},
-	{"longest", func(r *Row) string { return Short(r.OfflineLongest) }},
-	{"delay p99", func(r *Row) string { return Short(r.DelayP99) }},
-	{"longest", func(r *Row) string { return Short(r.DelayLongest) }},
+	{"no socket, p99", func(r *Row) string { return Short(r.OfflineP99) }},
+	{"no socket, longest", func(r *Row) string { return Short(r.OfflineLongest) }},
+	{"delay, p99", func(r *Row) string { return Short(r.DelayP99) }},
+	{"delay, longest", func(r *Row) string { return Short(r.DelayLongest) }},
 	{"caught up", func(r *Row) string { return Short(r.CaughtUp) }},
 }
 
@@ -86,20 +86,30 @@ func (r *Result) Table(w io.Writer) error {
 	return err
 }
 
-// Verdict is the result in one sentence.
+// Verdict is the result in one line.
 func (r *Result) Verdict() string {
-	held, people, confirmed := 0, 0, 0
+	if r.Held() {
+		return "Every promise held: " + r.Summary()
+	}
+	return "PROMISES WERE BROKEN: " + r.Summary()
+}
+
+// Summary is the result in figures.
+func (r *Result) Summary() string {
+	broken, people, confirmed := 0, 0, 0
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		if row.Held() {
-			held++
+		if !row.Held() {
+			broken++
 		}
 		people += row.People
 		confirmed += row.Confirmed
 	}
-	if r.Held() {
-		return fmt.Sprintf("Every promise held: %d faults, %d people, %d messages confirmed, none lost, doubled or out of order. Seed %d, %s.",
-			len(r.Rows), people, confirmed, r.Seed, r.Ended.Sub(r.Began).Round(time.Second))
+	took := r.Ended.Sub(r.Began).Round(time.Second)
+	if broken == 0 {
+		return fmt.Sprintf("%d faults, %d people, %d messages confirmed, none lost, doubled or out of order. Seed %d, %v.",
+			len(r.Rows), people, confirmed, r.Seed, took)
 	}
-	return fmt.Sprintf("PROMISES WERE BROKEN in %d of %d rows. Seed %d, %s.", len(r.Rows)-held, len(r.Rows), r.Seed, r.Ended.Sub(r.Began).Round(time.Second))
+	return fmt.Sprintf("%d of %d faults were not survived as promised; %d people, %d messages confirmed. Seed %d, %v.",
+		broken, len(r.Rows), people, confirmed, r.Seed, took)
 }

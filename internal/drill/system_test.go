@@ -1,0 +1,96 @@
+//go:build integration
+
+package drill
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"chatd/internal/cluster"
+)
+
+// run drills a chatd that is built with args.
+func run(t *testing.T, names []string, env []string, args ...string) *Result {
+	t.Helper()
+	faults, err := Find(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "drill-") // t.TempDir is too long for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			os.RemoveAll(dir)
+		}
+	})
+	chatd := filepath.Join(dir, "chatd")
+	if err := cluster.Build(t.Context(), chatd, args...); err != nil {
+		t.Fatal(err)
+	}
+	history, err := os.Create(filepath.Join(dir, "history.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer history.Close()
+	result, err := Run(t.Context(), Options{Faults: faults, Seed: 1, People: 30, Rooms: 3, Pace: 500 * time.Millisecond,
+		Instances: 3, Dir: dir, Chatd: chatd, Env: env, History: history})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := result.Table(t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	// The history says the same as the run.
+	if _, err := history.Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	acts, err := Judge(history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range acts {
+		if row := result.Rows[i]; a.Act != row.Name || a.Report.Confirmed != row.Confirmed || len(a.Report.Faults) == 0 != (len(row.Faults) == 0) {
+			t.Errorf("judged again, %s has %d confirmed and %d faults", a.Act, a.Report.Confirmed, len(a.Report.Faults))
+		}
+	}
+	return result
+}
+
+// The five faults that tell most.
+func TestShortPlan(t *testing.T) {
+	if !run(t, []string{"kill", "rolling", "redis", "pubsub", "herd"}, nil).Held() {
+		t.Error("a promise was broken")
+	}
+}
+
+func TestEachMistakeIsFound(t *testing.T) {
+	for _, m := range Mistakes {
+		t.Run(m.Name, func(t *testing.T) {
+			found := map[string]func(r *Row) int{
+				"dedupe":      func(r *Row) int { return r.Doubled },
+				"gap-check":   func(r *Row) int { return r.Disagree + r.Other },
+				"join-buffer": func(r *Row) int { return r.Disagree + r.Other },
+				"shutdown":    func(r *Row) int { return r.SocketsLost },
+			}[m.Name]
+			result := run(t, m.Faults, []string{"CHATD_BREAK=" + m.Name}, "-tags", "breakable")
+			n := 0
+			for i := range result.Rows {
+				n += found(&result.Rows[i])
+			}
+			if result.Held() || n == 0 {
+				t.Errorf("%s, and the drill did not notice", m.What)
+			}
+		})
+	}
+}
+
+// A build for mistakes that makes none must pass: it is not the tag that is found.
+func TestBreakableBuildThatMakesNoMistakePasses(t *testing.T) {
+	if !run(t, []string{"herd"}, nil, "-tags", "breakable").Held() {
+		t.Error("a promise was broken")
+	}
+}
