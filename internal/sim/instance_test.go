@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ type instance struct {
 	procs   map[*proc]bool
 	rooms   map[chat.Room]*opened
 	conns   []*conn
-	probe   *room.Reader // for a mistake
+	asks    *room.Reader // with which a mistake asks for a room's position
 
 	// The relay.
 	sub       *subscription
@@ -64,7 +65,7 @@ func (in *instance) String() string { return fmt.Sprintf("chatd-%d.%d", in.slot+
 func (w *world) newInstance(slot, life int) *instance {
 	in := &instance{
 		w: w, slot: slot, life: life, server: w.master, hears: w.master, feed: w.feed(), procs: map[*proc]bool{},
-		rooms: map[chat.Room]*opened{}, wanted: map[chat.Room]bool{}, probe: room.NewReader(""),
+		rooms: map[chat.Room]*opened{}, wanted: map[chat.Room]bool{}, asks: room.NewReader(""),
 	}
 	in.subscribeAll()
 	return in
@@ -117,8 +118,8 @@ func (in *instance) heard(channel, payload string) {
 	id, prev, _ := strings.Cut(head, " ")
 	ev := chat.Event{ID: chat.EventID(id), Prev: chat.EventID(prev), Data: []byte(data)}
 	if in.w.bug.roomBySeq {
-		last := r.Subscribe(in.probe).From
-		r.Unsubscribe(in.probe)
+		last := r.Subscribe(in.asks).From
+		r.Unsubscribe(in.asks)
 		if ev.ID.Seq() == last.Seq()+1 {
 			ev.Prev = last
 		}
@@ -196,7 +197,7 @@ func (in *instance) fillOnce(ctx context.Context, p *proc, r *opened) (again boo
 	}
 	head, err := in.feed.Head(ctx, r.Name)
 	if err != nil || p.dead {
-		return false, cmpErr(err, errKilled)
+		return false, cmp.Or(err, errKilled)
 	}
 	if in.w.tells {
 		in.w.say("%s starts %s at %q", in, r.Name, head)
@@ -212,13 +213,6 @@ func wakeAll(waiting *[]func()) {
 	for _, wake := range all {
 		wake()
 	}
-}
-
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 // A request is one on its way to an instance.
@@ -298,7 +292,7 @@ func (c *conn) join(ctx context.Context, p *proc, req request) error {
 	for {
 		s, replay, err := c.prepare(ctx, p, req)
 		if err != nil || p.dead {
-			return cmpErr(err, errKilled)
+			return cmp.Or(err, errKilled)
 		}
 		if s.GoLive(func() {
 			c.rd.Push(chat.Encode(chat.Joined{Answer: chat.OK(req.ID), Room: req.Room,
@@ -430,10 +424,11 @@ func (c *conn) confirm(req request, r feed.Receipt) {
 	c.rd.Push(chat.Encode(chat.Kept{Answer: chat.OK(req.ID), Room: req.Room, Event: r.Event, Seq: r.Event.Seq(), Duplicate: r.Duplicate}))
 }
 
-var over, _ = func() (context.Context, context.CancelFunc) {
+// over makes Reader.Next return at once.
+var over = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	return ctx, cancel
+	return ctx
 }()
 
 // flush sends what the readers' queues hold.

@@ -432,7 +432,7 @@ func (w *world) heal() {
 // quiesce lets all come to an end, has one more thing said in each room, and looks
 // at what is left.
 func (w *world) quiesce() {
-	w.settle("answered")
+	w.settle()
 	for i, name := range w.plan.roomNames() {
 		t := w.tabs[i%len(w.tabs)]
 		if slices.Contains(t.rooms, name) {
@@ -441,9 +441,9 @@ func (w *world) quiesce() {
 			w.tabs[0].say("send", name)
 		}
 	}
-	w.settle("answered")
+	w.settle()
 	w.run(w.now+12*time.Second, nil) // longer than a read that gets no answer takes
-	w.settle("answered")
+	w.settle()
 	if w.faults > 0 {
 		return
 	}
@@ -462,7 +462,7 @@ func (w *world) quiesce() {
 }
 
 // settle waits until nothing is owed to anyone.
-func (w *world) settle(what string) {
+func (w *world) settle() {
 	for deadline := w.now + 3*time.Minute; w.now < deadline && w.faults == 0; {
 		w.run(w.now+100*time.Millisecond, nil)
 		if !slices.ContainsFunc(w.tabs, func(t *tab) bool { return !t.settled() }) {
@@ -471,7 +471,7 @@ func (w *world) settle(what string) {
 	}
 	for _, t := range w.tabs {
 		if w.faults == 0 && !t.settled() {
-			w.log(judge.Entry{Kind: judge.Wrong, Client: t.id, Note: fmt.Sprintf("nothing fails any more, and in 3 minutes not all was %s: %d items wait", what, t.out.Len())})
+			w.log(judge.Entry{Kind: judge.Wrong, Client: t.id, Note: fmt.Sprintf("nothing fails any more, and in 3 minutes not all was answered: %d items wait", t.out.Len())})
 		}
 	}
 }
