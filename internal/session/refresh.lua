@@ -1,9 +1,11 @@
 -- Gives a login a new session id, if it is asked for with the current one.
 --
 -- KEYS[1] the login's current id  KEYS[2] what the asked one was followed by
+-- (and, where it has to lapse, KEYS[1]:FORMER, which has the same hash tag)
 -- ARGV[1] hash of the asked secret   ARGV[2] hash of the new one
 -- ARGV[3] the new secret, sealed with the asked one; all zeros: make no new id
--- ARGV[4] how long a former id stays good, ms   ARGV[5] idle time, ms
+-- ARGV[4] how long a former id stays good once its successor is used, ms
+-- ARGV[5] idle time, ms
 --
 -- Output: 'new': the new one is current; 'current': the asked one is, and none
 -- was to be made; a sealed successor: the asked one is a former one; nil: neither.
@@ -11,11 +13,13 @@
 -- Atomic, because of many that ask with one id at once exactly one makes the
 -- successor, and the others must learn it.
 
-local current = redis.call('GET', KEYS[1])
-if not current then return nil end
+local value = redis.call('GET', KEYS[1])
+if not value then return nil end
+local current, former = string.match(value, '^(%x+) ?(%x*)$')
 if current ~= ARGV[1] then return redis.call('GET', KEYS[2]) or nil end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 if string.match(ARGV[3], '^0+$') then return 'current' end
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[5])
+if former ~= '' then redis.call('PEXPIRE', KEYS[1] .. ':' .. former, ARGV[4]) end
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[5])
+redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. current, 'PX', ARGV[5])
 return 'new'

@@ -9,9 +9,10 @@
 // is both together. Redis holds ({} is a hash tag):
 //
 //	chatd:session:{LOGIN}            the login as redisstore keeps it; lapses at the absolute end
-//	chatd:session:{LOGIN}:id         hash of the current SECRET; lapses when idle
-//	chatd:session:{LOGIN}:id:HASH    a former SECRET's hash -> its successor, sealed with the
-//	                                 former SECRET; lapses after aliasTTL
+//	chatd:session:{LOGIN}:id         "HASH" of the current SECRET, or "HASH FORMER" until the
+//	                                 current one is used; lapses when idle
+//	chatd:session:{LOGIN}:id:HASH    a former SECRET's hash -> its successor, sealed with the former
+//	                                 SECRET; lapses aliasTTL after the successor was first used
 //
 // A login is alive while the first two are there. Redis' own clock judges all of
 // it. An id that Redis does not know is never adopted.
@@ -42,8 +43,9 @@ const (
 	// CookieName is the name that HAProxy keeps affinity by.
 	CookieName = "jsessionid"
 
-	// aliasTTL is how long a former id stays good after a refresh, for tabs and
-	// requests that are under way with it.
+	// aliasTTL is how long a former id stays good after its successor was first
+	// used, for tabs and requests that are under way with it. Until then it is good
+	// as before: the answer that brought the successor may be lost.
 	aliasTTL = 15 * time.Second
 
 	keyPrefix   = "chatd:session:"
@@ -135,9 +137,6 @@ func newSecret() (s secret) {
 // Begin logs user in: a new login with a new id, whose cookie is set. A login
 // that the request brought is ended; former is its name, "" if there was none.
 func (s *Store) Begin(w http.ResponseWriter, r *http.Request, user string) (ses Session, former string, err error) {
-	if former, err = s.end(r); err != nil && !errors.Is(err, ErrNone) {
-		return Session{}, "", err
-	}
 	var l [loginBytes]byte
 	_, _ = rand.Read(l[:])
 	login, sec := base64.RawURLEncoding.EncodeToString(l[:]), newSecret()
@@ -152,6 +151,9 @@ func (s *Store) Begin(w http.ResponseWriter, r *http.Request, user string) (ses 
 	}
 	if err := s.rdb.Set(r.Context(), idKey(login), sec.hash(), s.opts.Idle).Err(); err != nil {
 		return Session{}, "", chat.Unavailable("save id", err)
+	}
+	if former, err = s.end(r); err != nil && !errors.Is(err, ErrNone) {
+		return Session{}, "", err // nobody has the new id: it lapses
 	}
 	s.setCookie(w, r, login, sec)
 	return s.session(login, user, now), former, nil
@@ -180,9 +182,30 @@ func (s *Store) good(ctx context.Context, login string, sec secret) (bool, error
 	if err != nil {
 		return false, chat.Unavailable("check id", err)
 	}
-	current, _ := got[0].(string)
-	return current != "" && (current == sec.hash() || got[1] != nil), nil
+	value, _ := got[0].(string)
+	current, former, _ := strings.Cut(value, " ")
+	switch {
+	case current == "":
+		return false, nil
+	case current != sec.hash():
+		return got[1] != nil, nil
+	case former != "": // the first use of the current id
+		if err := settleScript.Run(ctx, s.rdb, []string{idKey(login), idKey(login) + ":" + former}, value, current, aliasTTL.Milliseconds()).Err(); err != nil {
+			return false, chat.Unavailable("settle id", err)
+		}
+	}
+	return true, nil
 }
+
+// settleScript notes that the current id is used, and lets the former one lapse.
+// KEYS[1] the login's current id, KEYS[2] what the former one was followed by;
+// ARGV[1] what KEYS[1] was seen to hold, ARGV[2] what it is to hold, ARGV[3] how
+// long the former id stays good, ms. Atomic, because a refresh may come between.
+var settleScript = redis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1`)
 
 // load reads what redisstore keeps of the login.
 func (s *Store) load(ctx context.Context, login string) (Session, error) {
@@ -215,8 +238,8 @@ var refreshSource string
 var refreshScript = redis.NewScript(refreshSource)
 
 // Refresh gives the request's login a new id and sets its cookie. The former id
-// stays good for aliasTTL; whoever refreshes it meanwhile, however many at once,
-// gets the same new id. It returns ErrNone or chat.ErrUnavailable like Read; then
+// stays good until the new one has been used, and aliasTTL longer; whoever
+// refreshes it meanwhile, however many at once, gets the same new id. It returns ErrNone or chat.ErrUnavailable like Read; then
 // no cookie is set.
 func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error) {
 	login, sec, ok := id(r)

@@ -155,6 +155,40 @@ func TestTabsThatRefreshAtOnceStayIn(t *testing.T) {
 	}
 }
 
+// The answer to a refresh is lost, and the next try comes only minutes later.
+func TestLostAnswerIsNoLogout(t *testing.T) {
+	k := newKit(t)
+	first := k.login("alice")
+	second, err := k.refresh(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.m.FastForward(20 * time.Minute)
+	k.want(first, "alice")
+	if again, err := k.refresh(first); err != nil || again != second {
+		t.Fatalf("refresh gave %q, %v; want %q", again, err, second)
+	}
+	k.m.FastForward(20 * time.Minute) // that answer is lost too
+	k.want(first, "alice")
+	k.want(second, "alice") // at last: from now on the first lapses
+	k.m.FastForward(14 * time.Second)
+	k.want(first, "alice")
+	k.m.FastForward(2 * time.Second)
+	k.want(first, "")
+	third, err := k.refresh(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fourth, err := k.refresh(third) // a refresh is a use
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.m.FastForward(16 * time.Second)
+	k.want(second, "")
+	k.want(third, "alice")
+	k.want(fourth, "alice")
+}
+
 // A tab whose answers were lost learns the current id from any former one.
 func TestLateTabLearnsTheNewestID(t *testing.T) {
 	k := newKit(t)
