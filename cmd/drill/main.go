@@ -1,9 +1,11 @@
 // Command drill makes things fail under people who chat, and counts what became of
-// their messages. It starts a whole system of its own: Redis, instances and HAProxy
-// on free ports of loopback.
+// their messages. Without -url it starts a whole system of its own: Redis, instances
+// and HAProxy on free ports of loopback.
 //
 //	drill                        the standard plan
 //	drill -plan kill,redis       two faults of it
+//	drill -random 10m            mixtures of two faults, by chance
+//	drill -url URL -minutes 10   people on a system that runs already; no faults of its own
 //	drill judge FILE             judges a history once more
 //
 // Its exit status is 0 only if every promise held, 1 if one was broken, and 2 if it
@@ -63,6 +65,9 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	random := flags.Duration("random", 0, "then random mixtures of faults, for so long")
 	history := flags.String("history", "", "write all that happened to this `file`, for drill judge")
 	breaks := flags.String("break", "", "build a chatd that makes this `mistake` on purpose; the drill must find it")
+	url := flags.String("url", "", "put people on the system at this `URL`, which is your own, instead of starting one; no faults but yours")
+	minutes := flags.Float64("minutes", 5, "with -url: `number` of minutes, 0.1 to 1440")
+	command := flags.String("exec", "", "with -url: a shell `command` that is the fault, run after a quarter of the time")
 	report := flags.String("report", "", "write a page to look at to this `file`")
 	asJSON := flags.String("json", "", "write the result to this `file`, for programs")
 	chatd := flags.String("chatd", "", "drill this chatd `program`; empty: build it")
@@ -86,6 +91,15 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	}
 	if *pace < 10*time.Millisecond {
 		return fmt.Errorf("-pace %v: want 10ms or more", *pace)
+	}
+	if *minutes < 0.1 || *minutes > 1440 {
+		return fmt.Errorf("-minutes %v: want 0.1 to 1440", *minutes)
+	}
+	switch {
+	case *url == "" && *command != "":
+		return errors.New("-exec is for -url: the faults of a system started here are its own")
+	case *url != "" && (*plan != "" || *random > 0 || *breaks != "" || *chatd != "" || *dir != ""):
+		return errors.New("-url is a system that runs already: no -plan, -random, -break, -chatd or -dir")
 	}
 	if *rooms == 0 {
 		*rooms = max(2, *people/10)
@@ -119,15 +133,6 @@ func run(ctx context.Context, args []string, out *os.File) error {
 		faults = nil
 	}
 
-	keep := *dir != ""
-	if !keep {
-		var err error
-		if *dir, err = os.MkdirTemp("", "drill-"); err != nil {
-			return err
-		}
-	} else if err := os.MkdirAll(*dir, 0o755); err != nil {
-		return err
-	}
 	var file *os.File
 	if *history != "" {
 		var err error
@@ -137,13 +142,6 @@ func run(ctx context.Context, args []string, out *os.File) error {
 		defer file.Close()
 	}
 	p := newProgress(out)
-	if *chatd == "" {
-		*chatd = filepath.Join(*dir, "chatd")
-		p.say("building chatd")
-		if err := cluster.Build(ctx, *chatd, build...); err != nil {
-			return err
-		}
-	}
 	opts := drill.Options{
 		Faults: faults, Random: *random, Seed: *seed, People: *people, Rooms: *rooms, Pace: *pace, Instances: *instances,
 		Dir: *dir, Chatd: *chatd, Env: env, Progress: p.say, Row: p.row,
@@ -151,7 +149,13 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	if file != nil {
 		opts.History = file
 	}
-	result, err := drill.Run(ctx, opts)
+	var result *drill.Result
+	var err error
+	if *url != "" {
+		result, err = drill.Watch(ctx, opts, *url, time.Duration(*minutes*float64(time.Minute)), *command)
+	} else {
+		result, err = start(ctx, &opts, build)
+	}
 	p.done()
 	if err != nil {
 		return err
@@ -171,13 +175,36 @@ func run(ctx context.Context, args []string, out *os.File) error {
 		return err
 	}
 	if !result.Held() {
-		fmt.Fprintf(out, "Logs: %s\n", filepath.Join(*dir, "log"))
+		if opts.Dir != "" {
+			fmt.Fprintf(out, "Logs: %s\n", filepath.Join(opts.Dir, "log"))
+		}
 		return errBroken
 	}
-	if !keep {
-		return os.RemoveAll(*dir)
+	if *dir == "" && opts.Dir != "" {
+		return os.RemoveAll(opts.Dir)
 	}
 	return nil
+}
+
+// start runs the drill on a system of its own, in a temporary folder and on a chatd
+// that it builds, if opts name none.
+func start(ctx context.Context, opts *drill.Options, build []string) (*drill.Result, error) {
+	if opts.Dir == "" {
+		var err error
+		if opts.Dir, err = os.MkdirTemp("", "drill-"); err != nil {
+			return nil, err
+		}
+	} else if err := os.MkdirAll(opts.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	if opts.Chatd == "" {
+		opts.Chatd = filepath.Join(opts.Dir, "chatd")
+		opts.Progress("building chatd")
+		if err := cluster.Build(ctx, opts.Chatd, build...); err != nil {
+			return nil, err
+		}
+	}
+	return drill.Run(ctx, *opts)
 }
 
 // writeFile does nothing if there is no name.

@@ -182,7 +182,6 @@ type act struct {
 	fault Fault
 	crowd *crowd
 	row   Row
-	more  func() // what else has to be undone
 }
 
 func (a *act) broken(format string, args ...any) {
@@ -242,7 +241,7 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 }
 
 func (a *act) do(ctx context.Context, what string, f func(context.Context, *act) error) {
-	ctx, cancel := context.WithTimeout(ctx, faultWithin)
+	ctx, cancel := context.WithTimeout(ctx, faultWithin+a.fault.long)
 	defer cancel()
 	if err := f(ctx, a); err != nil {
 		a.broken("%s: %v", what, err)

@@ -24,6 +24,7 @@ type Fault struct {
 	unnoticed bool          // nobody may be without a socket, or see a request fail
 	silent    bool          // nothing can be confirmed before it is healed
 	herd      bool          // its people come back all at once
+	long      time.Duration // how long making it takes, beyond the usual
 	alone     bool          // not part of mixtures
 	delay     time.Duration // nobody may wait longer for another's line; 0: no bound
 
