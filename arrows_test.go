@@ -25,7 +25,8 @@ var arrows = map[string]string{
 	"chatd/internal/judge":     "",
 	"chatd/internal/drill":     "chat client cluster judge",
 	"chatd/internal/chattest":  "",
-	"chatd/cmd/chatd":          "chatd config directory feed presence room session socket web",
+	"chatd/internal/sim":       "",
+	"chatd/cmd/chatd":          "chatd chat config directory feed presence room session socket web",
 	"chatd/cmd/up":             "cluster",
 	"chatd/cmd/drill":          "cluster drill",
 }
@@ -37,6 +38,7 @@ var homes = map[string]string{
 	"github.com/gorilla/sessions":                             "session",
 	"github.com/rbcervilla/redisstore/v9":                     "session",
 	"github.com/redis/go-redis/v9":                            "feed presence directory session chattest cmd/chatd",
+	"github.com/Shopify/toxiproxy/v2":                         "drill",
 	"github.com/alicebob/miniredis/v2":                        "chattest cmd/chatd",
 	"golang.org/x/text/secure/precis":                         "chat",
 	"github.com/prometheus/client_golang/prometheus/promhttp": "cmd/chatd",

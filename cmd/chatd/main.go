@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"chatd"
+	"chatd/internal/chat"
 	"chatd/internal/config"
 	"chatd/internal/directory"
 	"chatd/internal/feed"
@@ -66,7 +67,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 
 	log := newLogger(cfg, stderr)
 	log.Info("chatd starts", "config", cfg)
-	store, err := openRedis(cfg.RedisURL)
+	store, err := openRedis(cfg.RedisURL, log)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	events := feed.New(store.client, cfg.History)
 	relay := feed.NewRelay(store.client, cfg.Instance+"-"+newIncarnation(), log)
 	people := presence.New(store.client, feed.News, log)
-	rooms := directory.New(store.client)
+	rooms := directory.New(store.client, func(made chat.Room) (string, []byte) { return feed.Control, socket.Made(made) })
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
@@ -121,14 +122,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	wg.Go(func() { failed <- adminServer.Serve(admin) })
 	defer adminServer.Close()
 	defer server.Close()
-	log.Info("chatd listens", "addr", listener.Addr().String(), "admin_addr", admin.Addr().String(), "instance", cfg.Instance)
+	log.Info("chatd listens", "addr", listener.Addr().String(), "admin_addr", admin.Addr().String())
 
 	select {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	case s := <-signals:
-		log.Info("chatd drains", "signal", s.String(), "sockets", sockets.Count(), "within", cfg.Drain)
+		log.Info("chatd drains", "signal", s.String(), "sockets", sockets.Count(), "within", cfg.Drain.String())
 	}
 	go func() { // ends with the process
 		<-signals
@@ -159,11 +160,13 @@ func drain(within time.Duration, site *web.Server, sockets *socket.Server, serve
 	sockets.Drain(ctx)
 	left := sockets.Count()
 	sockets.Close()
-	if err := server.Shutdown(ctx); err != nil {
+	last, done := context.WithTimeout(context.Background(), 2*time.Second) // a login may be under way
+	defer done()
+	if err := server.Shutdown(last); err != nil {
 		log.Warn("requests were cut off by the end of the drain", "err", err)
 	}
 	hub.Close()
-	log.Info("chatd ends", "took", time.Since(start).Round(time.Millisecond), "sockets_cut", left)
+	log.Info("chatd ends", "took", time.Since(start).Round(time.Millisecond).String(), "sockets_cut", left)
 }
 
 func adminHandler() http.Handler {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -25,7 +26,8 @@ type store struct {
 
 // openRedis returns the Redis at url, which need not be there yet, or an embedded
 // one if url is empty.
-func openRedis(url string) (*store, error) {
+func openRedis(url string, log *slog.Logger) (*store, error) {
+	redis.SetLogger(libraryLog{log})
 	s := &store{stop: make(chan struct{})}
 	if url == "" {
 		s.embedded = miniredis.NewMiniRedis()
@@ -44,8 +46,8 @@ func openRedis(url string) (*store, error) {
 	opts.MaxRetries = -1
 	opts.ContextTimeoutEnabled = true
 	opts.DialTimeout = 2 * time.Second
-	opts.ReadTimeout = 4 * time.Second
-	opts.WriteTimeout = 4 * time.Second
+	opts.ReadTimeout = 3 * time.Second
+	opts.WriteTimeout = 3 * time.Second
 	opts.PoolSize = 64
 	opts.MinIdleConns = 4
 	// Only a managed Redis announces maintenance; asking others is an error each time.
@@ -55,6 +57,14 @@ func openRedis(url string) (*store, error) {
 	client.AddHook(latency{})
 	s.client = client
 	return s, nil
+}
+
+// libraryLog takes the lines that the client library writes by itself. What they
+// say is known from the errors that its commands return.
+type libraryLog struct{ log *slog.Logger }
+
+func (l libraryLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "redis client", "says", fmt.Sprintf(format, v...))
 }
 
 // Close ends the connections, and the embedded Redis if there is one.

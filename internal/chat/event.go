@@ -49,6 +49,16 @@ func ParseEventID(field, id string) (EventID, error) {
 // maxSeq is the largest integer that Lua and JavaScript count exactly.
 const maxSeq = 1<<53 - 1
 
+// Newest returns the last of the events that together have at most so many bytes.
+func Newest(events []Event, bytes int) []Event {
+	from := len(events)
+	for from > 0 && bytes >= len(events[from-1].Data) {
+		from--
+		bytes -= len(events[from].Data)
+	}
+	return events[from:]
+}
+
 // An Event is one durable event as it goes to readers. Data is its JSON, made
 // once where the event was made, shared by all readers and never changed.
 type Event struct {

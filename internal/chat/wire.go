@@ -21,7 +21,7 @@ const (
 	PingInterval = 25 * time.Second
 
 	maxKeyBytes  = 64
-	maxPositions = 2000
+	maxPositions = 1000
 )
 
 // A Request is one object from a client. Fields that its type does not use are

@@ -12,14 +12,22 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"chatd/internal/chat"
 )
 
-// maxRooms bounds the public rooms, because anyone makes one by joining it.
-const maxRooms = 10_000
+const (
+	// maxRooms bounds the public rooms, because anyone makes one by joining it, and
+	// maxListed a person's list.
+	maxRooms  = 10_000
+	maxListed = 1000
+	// keep is how long the list and the read positions of a person last who is not
+	// seen any more.
+	keep = 366 * 24 * time.Hour
+)
 
 const publicKey = "chatd:rooms"
 
@@ -28,10 +36,26 @@ func readKey(user string) string { return "chatd:user:{" + user + "}:read" }
 
 // A Directory is safe for concurrent use. All its methods wait for Redis until
 // ctx ends and fail with chat.ErrUnavailable.
-type Directory struct{ rdb redis.UniversalClient }
+type Directory struct {
+	rdb  redis.UniversalClient
+	news func(made chat.Room) (channel string, notice []byte)
+}
 
-// New returns the directory that rdb holds.
-func New(rdb redis.UniversalClient) *Directory { return &Directory{rdb} }
+// New returns the directory that rdb holds. news says where and how all instances
+// are told that a public room was made.
+func New(rdb redis.UniversalClient, news func(made chat.Room) (channel string, notice []byte)) *Directory {
+	return &Directory{rdb, news}
+}
+
+// makeRoom makes a public room and tells of it, unless it is there. KEYS[1] the
+// public rooms; ARGV[1] room, ARGV[2] most rooms, ARGV[3] channel, ARGV[4] notice.
+// Output: 1 made, 0 there, -1 too many. Atomic, so that no room is made untold.
+var makeRoom = redis.NewScript(`
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then return 0 end
+if redis.call('SCARD', KEYS[1]) >= tonumber(ARGV[2]) then return -1 end
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1`)
 
 // Join puts the room on user's list, and among the public rooms if it is one.
 // made says that it was not there before, listed that it was not on the list. A
@@ -41,28 +65,35 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 	pipe := d.rdb.Pipeline()
 	onList := pipe.SIsMember(ctx, listKey(user), string(room))
 	there := pipe.SIsMember(ctx, publicKey, string(room))
-	count := pipe.SCard(ctx, publicKey)
+	count := pipe.SCard(ctx, listKey(user))
+	pipe.Expire(ctx, listKey(user), keep)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return false, false, chat.Unavailable("look for room", err)
 	}
 	if onList.Val() && (direct || there.Val()) {
 		return false, false, nil
 	}
+	if !onList.Val() && count.Val() >= maxListed {
+		return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms on this list: leave some first."}
+	}
 	if !direct && !there.Val() {
-		if count.Val() >= maxRooms {
-			return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms: join one that is there."}
-		}
-		n, err := d.rdb.SAdd(ctx, publicKey, string(room)).Result()
+		channel, notice := d.news(room)
+		n, err := makeRoom.Run(ctx, d.rdb, []string{publicKey}, string(room), maxRooms, channel, notice).Int()
 		if err != nil {
 			return false, false, chat.Unavailable("make room", err)
 		}
+		if n < 0 {
+			return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms: join one that is there."}
+		}
 		made = n == 1
 	}
-	n, err := d.rdb.SAdd(ctx, listKey(user), string(room)).Result()
-	if err != nil {
+	pipe = d.rdb.Pipeline()
+	added := pipe.SAdd(ctx, listKey(user), string(room))
+	pipe.Expire(ctx, listKey(user), keep)
+	if _, err := pipe.Exec(ctx); err != nil {
 		return made, false, chat.Unavailable("join room", err)
 	}
-	return made, n == 1, nil
+	return made, added.Val() == 1, nil
 }
 
 // Leave takes the room off user's list.
@@ -73,13 +104,22 @@ func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) erro
 	return nil
 }
 
-// Has says whether the room is on user's list.
-func (d *Directory) Has(ctx context.Context, user string, room chat.Room) (bool, error) {
-	has, err := d.rdb.SIsMember(ctx, listKey(user), string(room)).Result()
-	if err != nil {
-		return false, chat.Unavailable("look for room", err)
+// Without returns those of the users on whose list the room is not.
+func (d *Directory) Without(ctx context.Context, room chat.Room, users ...string) (without []string, err error) {
+	pipe := d.rdb.Pipeline()
+	has := make([]*redis.BoolCmd, len(users))
+	for i, user := range users {
+		has[i] = pipe.SIsMember(ctx, listKey(user), string(room))
 	}
-	return has, nil
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, chat.Unavailable("look for room", err)
+	}
+	for i, user := range users {
+		if !has[i].Val() {
+			without = append(without, user)
+		}
+	}
+	return without, nil
 }
 
 // Public returns the public rooms, in order of their names.
@@ -126,19 +166,21 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 }
 
 // markRead moves a read position forward, never back: two devices may tell of
-// theirs in any order. KEYS[1] positions, ARGV[1] room, ARGV[2] event, ARGV[3] its seq.
+// theirs in any order. KEYS[1] positions, ARGV[1] room, ARGV[2] event, ARGV[3] its
+// seq, ARGV[4] how long positions are kept, seconds.
 // A position whose seq was counted in a feed that is lost gives way after all, as
 // soon as the new feed is longer.
 var markRead = redis.NewScript(`
 local was = redis.call('HGET', KEYS[1], ARGV[1])
 if was and tonumber(string.match(was, '^%d+')) > tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1`)
 
 // MarkRead remembers that user has read the room up to event, if that is further
 // than what is remembered.
 func (d *Directory) MarkRead(ctx context.Context, user string, room chat.Room, event chat.EventID) error {
-	err := markRead.Run(ctx, d.rdb, []string{readKey(user)}, string(room), string(event), event.Seq()).Err()
+	err := markRead.Run(ctx, d.rdb, []string{readKey(user)}, string(room), string(event), event.Seq(), int(keep.Seconds())).Err()
 	if err != nil {
 		return chat.Unavailable("mark read", err)
 	}

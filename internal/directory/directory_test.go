@@ -15,9 +15,47 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func news(made chat.Room) (string, []byte) { return "control", []byte("made " + made) }
+
+func TestMadeRoomsAreToldOnce(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		d := directory.New(rdb, news)
+		sub := rdb.Subscribe(t.Context(), "control")
+		defer sub.Close()
+		if _, err := sub.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, room := range []chat.Room{"tea", "tea", "@alice:bob", "cake"} {
+			if _, _, err := d.Join(t.Context(), "alice", room); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []string{"made tea", "made cake"} {
+			msg, err := sub.ReceiveMessage(t.Context())
+			if err != nil || msg.Payload != want {
+				t.Fatalf("heard %v, %v; want %q", msg, err, want)
+			}
+		}
+	})
+}
+
+func TestListsAreBounded(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	d := directory.New(rdb, news)
+	for i := range 1001 {
+		_, _, err := d.Join(t.Context(), "alice", chat.Room(fmt.Sprintf("@alice:u%d", i)))
+		if (err != nil) != (i == 1000) {
+			t.Fatalf("join %d: %v", i, err)
+		}
+	}
+	if ttl := rdb.TTL(t.Context(), "chatd:user:{alice}:rooms").Val(); ttl <= 0 {
+		t.Fatal("a list lasts for ever")
+	}
+}
+
 func TestListsOfRooms(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb)
+		d := directory.New(rdb, news)
 		join := func(user string, room chat.Room, wantMade, wantListed bool) {
 			t.Helper()
 			made, listed, err := d.Join(t.Context(), user, room)
@@ -51,15 +89,16 @@ func TestListsOfRooms(t *testing.T) {
 		if fmt.Sprint(public) != "[general tea]" || err != nil {
 			t.Fatal(public, err)
 		}
-		if has, err := d.Has(t.Context(), "alice", "@alice:bob"); !has || err != nil {
-			t.Fatal(has, err)
+		without, err := d.Without(t.Context(), "@alice:bob", "alice", "bob")
+		if fmt.Sprint(without) != "[bob]" || err != nil {
+			t.Fatal(without, err)
 		}
 	})
 }
 
 func TestReadPositionsOnlyAdvance(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb)
+		d := directory.New(rdb, news)
 		if _, _, err := d.Join(t.Context(), "alice", "general"); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +117,7 @@ func TestReadPositionsOnlyAdvance(t *testing.T) {
 func TestWithoutRedisNothingIsKnown(t *testing.T) {
 	rdb, m := chattest.Embedded(t)
 	m.SetError("LOADING")
-	d := directory.New(rdb)
+	d := directory.New(rdb, news)
 	if _, err := d.List(t.Context(), "alice"); !errors.Is(err, chat.ErrUnavailable) {
 		t.Fatal(err)
 	}

@@ -43,11 +43,12 @@ if prev ~= '' then seq = tonumber(string.match(prev, '^%d+')) + 1 end
 
 local function seqOf(id) return tonumber(string.match(id, '^%d+')) end
 
--- Drops from a hash by event id what the feed no longer keeps.
+-- Drops from a hash by event id what the feed has long let go of; now and then,
+-- because it looks at all of them. The feed may keep more than ARGV[2] by a node.
 local function prune(hash)
-  local oldest = redis.call('XRANGE', feed, '-', '+', 'COUNT', 1)[1]
+  if seq % 128 ~= 0 then return end
   for _, id in ipairs(redis.call('HKEYS', hash)) do
-    if not oldest or seqOf(id) < seqOf(oldest[1]) then redis.call('HDEL', hash, id) end
+    if seqOf(id) < seq - 2 * ARGV[2] then redis.call('HDEL', hash, id) end
   end
 end
 
@@ -83,7 +84,7 @@ redis.call('XADD', feed, 'MAXLEN', '~', ARGV[2], event, 'p', prev, 'e', json)
 
 if kind == 'edited' then
   local ids = redis.call('HGET', edits, target)
-  if not ids then prune(edits) end
+  prune(edits)
   redis.call('HSET', edits, target, (ids and ids .. ' ' or '') .. event)
 elseif kind == 'retracted' then
   -- The text leaves Redis: the message and all its edits; their places stay known.

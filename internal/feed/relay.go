@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	controlChannel = "chatd:control"
-	probeChannel   = "chatd:probe:"
+	// Control is the channel that every instance hears (Notify).
+	Control      = "chatd:control"
+	probeChannel = "chatd:probe:"
 
 	// probeInterval and deafAfter: a subscription can look well and hear
 	// nothing (half-open connection, a master that is one no more). Only hearing
@@ -59,8 +60,9 @@ type Relay struct {
 	instance string
 	log      *slog.Logger
 
-	// heard is when this instance last heard itself, in Unix nanoseconds.
-	heard atomic.Int64
+	born  time.Time
+	heard atomic.Int64  // when this instance last heard itself, since born; 0: never
+	nudge chan struct{} // probe now
 
 	mu     sync.Mutex
 	wanted map[chat.Room]bool
@@ -72,7 +74,7 @@ type Relay struct {
 // own among all that use the same Redis.
 func NewRelay(rdb redis.UniversalClient, instance string, log *slog.Logger) *Relay {
 	return &Relay{
-		rdb: rdb, instance: instance, log: log,
+		rdb: rdb, instance: instance, log: log, born: time.Now(), nudge: make(chan struct{}, 1),
 		wanted: map[chat.Room]bool{}, dirty: map[chat.Room]bool{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -93,8 +95,12 @@ func (r *Relay) want(room chat.Room, want bool) {
 	}
 	r.dirty[room] = true
 	r.mu.Unlock()
+	signal(r.wake)
+}
+
+func signal(c chan struct{}) {
 	select {
-	case r.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -108,7 +114,7 @@ func (r *Relay) Publish(ctx context.Context, room chat.Room, data []byte) error 
 // Notify sends data to every instance's Listener.Control, this one's included.
 // It waits for Redis until ctx ends.
 func (r *Relay) Notify(ctx context.Context, data []byte) error {
-	return r.publish(ctx, controlChannel, data)
+	return r.publish(ctx, Control, data)
 }
 
 func (r *Relay) publish(ctx context.Context, channel string, data []byte) error {
@@ -118,9 +124,11 @@ func (r *Relay) publish(ctx context.Context, channel string, data []byte) error 
 	return nil
 }
 
-// Deaf returns how long this instance has not heard itself through Redis.
-func (r *Relay) Deaf() time.Duration {
-	return time.Duration(time.Now().UnixNano() - r.heard.Load())
+// Deaf returns how long this instance has not heard itself through Redis, ever if
+// it never did: then since it was made.
+func (r *Relay) Deaf() (silence time.Duration, ever bool) {
+	heard := time.Duration(r.heard.Load())
+	return time.Since(r.born) - heard, heard != 0
 }
 
 // Run keeps the relay going until ctx ends, whatever becomes of Redis, and
@@ -129,8 +137,14 @@ func (r *Relay) Run(ctx context.Context, to Listener) {
 	var wg sync.WaitGroup
 	wg.Go(func() { r.probe(ctx) })
 	defer wg.Wait()
+	heard, warned := false, false
 	for ctx.Err() == nil {
-		err := r.connection(ctx, to)
+		err := r.connection(ctx, to, func() {
+			if !heard {
+				r.log.Info("redis is heard")
+			}
+			heard, warned = true, false
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -139,7 +153,11 @@ func (r *Relay) Run(ctx context.Context, to Listener) {
 			reason = "deaf"
 		}
 		reconnects.WithLabelValues(reason).Inc()
-		r.log.Warn("relay lost, trying again", "err", err)
+		heard = false
+		if !warned { // once, however long it lasts
+			r.log.Warn("redis is not heard, trying again", "err", err)
+		}
+		warned = true
 		select {
 		case <-time.After(redialWait):
 		case <-ctx.Done():
@@ -149,13 +167,14 @@ func (r *Relay) Run(ctx context.Context, to Listener) {
 
 var errDeaf = errors.New("subscription is deaf")
 
-// connection lives as long as one connection to Redis does.
-func (r *Relay) connection(ctx context.Context, to Listener) error {
+// connection lives as long as one connection to Redis does. It calls works
+// whenever this instance hears itself.
+func (r *Relay) connection(ctx context.Context, to Listener, works func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dialled, stop := context.WithTimeout(ctx, deafAfter)
 	defer stop()
-	sub := r.rdb.Subscribe(dialled, controlChannel, probeChannel+r.instance)
+	sub := r.rdb.Subscribe(dialled, Control, probeChannel+r.instance)
 	defer sub.Close()
 	defer context.AfterFunc(ctx, func() { sub.Close() })() // Receive itself does not watch ctx
 
@@ -196,8 +215,10 @@ func (r *Relay) connection(ctx context.Context, to Listener) error {
 		case *redis.Subscription:
 			switch {
 			case msg.Kind != "subscribe":
-			case msg.Channel == controlChannel:
+			case msg.Channel == Control:
 				to.Regained()
+			case msg.Channel == probeChannel+r.instance:
+				signal(r.nudge)
 			default:
 				if room, ok := roomOf(msg.Channel); ok {
 					to.Subscribed(room)
@@ -206,7 +227,8 @@ func (r *Relay) connection(ctx context.Context, to Listener) error {
 		case *redis.Message:
 			if sent, ok := strings.CutPrefix(msg.Channel, probeChannel); ok && sent == r.instance {
 				heard = time.Now()
-				r.heard.Store(heard.UnixNano())
+				r.heard.Store(int64(heard.Sub(r.born)))
+				works()
 				if t, err := time.Parse(time.RFC3339Nano, msg.Payload); err == nil {
 					relayLag.Observe(time.Since(t).Seconds())
 				}
@@ -222,7 +244,7 @@ func (r *Relay) connection(ctx context.Context, to Listener) error {
 
 func (r *Relay) deliver(to Listener, msg *redis.Message) {
 	payload := []byte(msg.Payload)
-	if msg.Channel == controlChannel {
+	if msg.Channel == Control {
 		to.Control(payload)
 		return
 	}
@@ -280,6 +302,7 @@ func (r *Relay) probe(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+		case <-r.nudge:
 		case <-ctx.Done():
 			return
 		}

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -91,27 +92,29 @@ func (h *Hub) Remove(rd *Reader) {
 // rd's client has, "" for none. Who is in the room already starts afresh.
 //
 // Join waits for Redis until ctx ends, and then fails with chat.ErrUnavailable,
-// having changed nothing that Leave does not undo. One goroutine at a time may
-// join and leave for one reader.
+// having changed nothing that Leave does not undo.
 func (h *Hub) Join(ctx context.Context, rd *Reader, name chat.Room, after chat.EventID, reply func(Replay) []byte) error {
+	rd.turn.Lock()
+	defer rd.turn.Unlock()
 	h.mu.Lock()
 	rd.joined[name] = true
 	h.mu.Unlock()
 	for {
-		s, replay, err := h.prepare(ctx, rd, name, after, h.window)
+		s, replay, err := h.prepare(ctx, rd, name, after, h.window, 1)
 		if err != nil {
 			return err
 		}
-		if s.GoLive(func() { rd.Push(reply(replay)) }) {
+		answer := reply(replay) // large ones take their time: not under the room's lock
+		if s.GoLive(func() { rd.Push(answer) }) {
 			return nil
 		}
 		// The room was reset while its history was read: once more.
 	}
 }
 
-// prepare makes rd a subscriber that holds what comes, and reads its replay:
-// what came after, or the newest window events.
-func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after chat.EventID, window int) (*Subscriber, Replay, error) {
+// prepare makes rd a subscriber that holds what comes, and reads its replay, of one
+// of so many rooms: what came after, or the newest window events.
+func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after chat.EventID, window, rooms int) (*Subscriber, Replay, error) {
 	r, err := h.open(ctx, rd, name)
 	if err != nil {
 		return nil, Replay{}, err
@@ -121,7 +124,7 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 		r.Unsubscribe(rd)
 		return nil, Replay{}, errors.New("room: reader has left")
 	}
-	replay, err := ReadReplay(ctx, h.feed, name, after, s.From, window)
+	replay, err := readReplay(ctx, h.feed, name, after, s.From, window, rooms)
 	if errors.Is(err, chat.ErrLost) {
 		// What this room gave out last is not in the feed: Redis lost data. The
 		// room finds out by itself; its readers join again.
@@ -163,6 +166,16 @@ func (h *Hub) open(ctx context.Context, rd *Reader, name chat.Room) (*Room, erro
 	}
 }
 
+// Head returns the room's newest event as rd reads it, "" if it does not.
+func (h *Hub) Head(rd *Reader, name chat.Room) chat.EventID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := rd.rooms[name]; e != nil {
+		return e.Head()
+	}
+	return ""
+}
+
 func (h *Hub) reads(rd *Reader, r *Room) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -173,6 +186,8 @@ func (h *Hub) reads(rd *Reader, r *Room) bool {
 // Leave ends rd's reading of the room, but for what it reads as part of
 // universe. It does nothing if rd is not in it.
 func (h *Hub) Leave(rd *Reader, name chat.Room) {
+	rd.turn.Lock()
+	defer rd.turn.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(rd.joined, name)
@@ -251,7 +266,8 @@ func (h *Hub) fill(r *Room) {
 			again, err := h.fillOnce(r)
 			<-h.fills
 			if err != nil {
-				h.log.Warn("room cannot read its feed, trying again", "room", r.Name, "err", err)
+				gaps.WithLabelValues("failed").Inc()
+				h.log.Debug("room cannot read its feed, trying again", "room", r.Name, "err", err)
 				select {
 				case <-time.After(fillRetry):
 				case <-h.ctx.Done():
@@ -296,7 +312,8 @@ func (h *Hub) fillOnce(r *Room) (again bool, err error) {
 	return r.Start(head), nil
 }
 
-// missed returns all events that follow after.
+// missed returns all events that follow after, or chat.ErrLost if they are so
+// many that readers are better off with a new start.
 func (h *Hub) missed(ctx context.Context, name chat.Room, after chat.EventID) (all []chat.Event, err error) {
 	for {
 		events, err := h.feed.After(ctx, name, after, "", resumeEvents)
@@ -306,6 +323,9 @@ func (h *Hub) missed(ctx context.Context, name chat.Room, after chat.EventID) (a
 		all = append(all, events...)
 		if len(events) < resumeEvents {
 			return all, nil
+		}
+		if len(all) >= 5*resumeEvents {
+			return nil, fmt.Errorf("more than %d events behind: %w", len(all), chat.ErrLost)
 		}
 		after = all[len(all)-1].ID
 	}

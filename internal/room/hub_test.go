@@ -361,6 +361,69 @@ func TestJoinWithoutRedis(t *testing.T) {
 	alice.want("hello")
 }
 
+func list(rooms ...chat.Room) func(context.Context) ([]chat.Room, error) {
+	return func(context.Context) ([]chat.Room, error) { return rooms, nil }
+}
+
+// A join of universe fails in the middle: rooms that were read before are not
+// silenced, their reader joins them again.
+func TestFailedUniverseLeavesNobodySilent(t *testing.T) {
+	rdb, m := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	alice := in.listen("alice")
+	alice.join("general", "")
+	after := in.say("general", "a")
+	alice.want("a")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	m.Set("chatd:{broken}:feed", "no stream")
+	err := in.JoinUniverse(ctx, alice.rd, list("general", "broken"), nil, func([]room.Replay) []byte { return []byte(`{"type":"ok"}`) })
+	if err == nil {
+		t.Fatal("a room that cannot be read was joined")
+	}
+	chattest.Eventually(t, "alice is told to join afresh", func() bool {
+		alice.mu.Lock()
+		defer alice.mu.Unlock()
+		return alice.resets == 1
+	})
+	alice.join("general", after)
+	in.say("general", "b")
+	alice.want("a b")
+}
+
+// What a join of universe brings is bounded, however many rooms there are.
+func TestUniverseIsBounded(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	positions := map[chat.Room]chat.EventID{}
+	var rooms []chat.Room
+	for i := range 20 {
+		name := chat.Room(fmt.Sprint("room", i))
+		rooms = append(rooms, name)
+		positions[name] = in.say(name, "start")
+		for range 10 {
+			in.say(name, strings.Repeat("x", 4000))
+		}
+	}
+	alice := in.listen("alice")
+	var got []room.Replay
+	if err := in.JoinUniverse(t.Context(), alice.rd, list(rooms...), positions, func(r []room.Replay) []byte { got = r; return []byte("{}") }); err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for _, r := range got {
+		for _, ev := range r.Events {
+			size += len(ev.Data)
+		}
+		if r.Resumed || len(r.Events) == 0 {
+			t.Fatalf("%s: resumed %v, %d events", r.Room, r.Resumed, len(r.Events))
+		}
+	}
+	if size > 256<<10 {
+		t.Fatalf("%d bytes in one answer", size)
+	}
+}
+
 func TestUniverseShowsAllPublicRooms(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		in := newInstance(t, rdb, "one")
@@ -370,7 +433,7 @@ func TestUniverseShowsAllPublicRooms(t *testing.T) {
 		alice := in.listen("alice")
 		alice.join("one", "")
 		var got []room.Replay
-		err := in.JoinUniverse(t.Context(), alice.rd, []chat.Room{"one", "two"}, map[chat.Room]chat.EventID{"one": first}, func(r []room.Replay) []byte {
+		err := in.JoinUniverse(t.Context(), alice.rd, list("one", "two"), map[chat.Room]chat.EventID{"one": first}, func(r []room.Replay) []byte {
 			got = r
 			return []byte(`{"type":"ok"}`)
 		})

@@ -16,7 +16,7 @@ var (
 	})
 	gaps = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "chatd_room_gaps_total",
-		Help: "Looks into the feed for events that may have been missed, by result: filled, none, lost.",
+		Help: "Looks into the feed for events that may have been missed, by result: filled, none, lost, failed.",
 	}, []string{"result"})
 	refilled = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "chatd_events_refilled_total",

@@ -26,6 +26,10 @@ type Reader struct {
 	space chan struct{}
 	ready chan struct{}
 
+	// turn is held by who joins or leaves: the socket's own requests, and rooms that
+	// appear. Outside of all other locks; Redis may be waited for under it.
+	turn sync.Mutex
+
 	// Guarded by mu, which is the innermost lock of this package.
 	mu    sync.Mutex
 	queue [][]byte

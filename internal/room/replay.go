@@ -8,10 +8,11 @@ import (
 )
 
 const (
-	// resumeEvents and resumeBytes bound what a resume brings. Who is further
-	// behind gets the newest window and pages back.
+	// resumeEvents and replayBytes bound what a join brings, all rooms of universe
+	// together. Who is further behind gets the newest window and pages back. It is
+	// one frame, which a slow client must be able to take in time.
 	resumeEvents = 2000
-	resumeBytes  = queueBytes / 2
+	replayBytes  = 256 << 10
 )
 
 // A Replay is what a reader is given at a join, before anything live: the
@@ -26,11 +27,17 @@ type Replay struct {
 // ReadReplay reads what a reader who has after ("" for nothing) is given up to
 // the event upTo. It returns chat.ErrLost when upTo itself is not in the feed.
 func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, window int) (Replay, error) {
+	return readReplay(ctx, feed, name, after, upTo, window, 1)
+}
+
+// readReplay is ReadReplay for one of so many rooms that are read together.
+func readReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, window, rooms int) (Replay, error) {
 	replay := Replay{Room: name, Head: upTo}
+	most, bytes := max(window, resumeEvents/rooms), replayBytes/rooms
 	if after != "" {
-		events, err := feed.After(ctx, name, after, upTo, resumeEvents+1)
+		events, err := feed.After(ctx, name, after, upTo, most+1)
 		switch {
-		case err == nil && len(events) <= resumeEvents && size(events) <= resumeBytes:
+		case err == nil && len(events) <= most && len(chat.Newest(events, bytes)) == len(events):
 			replay.Resumed, replay.Events = true, events
 			return replay, nil
 		case err != nil && !errors.Is(err, chat.ErrLost):
@@ -40,14 +47,7 @@ func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat
 	if upTo == "" {
 		return replay, nil
 	}
-	var err error
-	replay.Events, err = feed.Newest(ctx, name, upTo, window)
+	events, err := feed.Newest(ctx, name, upTo, window)
+	replay.Events = chat.Newest(events, bytes)
 	return replay, err
-}
-
-func size(events []chat.Event) (n int) {
-	for _, ev := range events {
-		n += len(ev.Data)
-	}
-	return n
 }

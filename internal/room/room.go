@@ -30,6 +30,13 @@ func NewRoom(name chat.Room) *Room {
 // Opened is closed when the room knows its position for the first time.
 func (r *Room) Opened() <-chan struct{} { return r.opened }
 
+// Head returns the last event that went out, "" for none.
+func (r *Room) Head() chat.EventID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.merge.head
+}
+
 // Event takes an event from the relay. read asks for a read of the feed.
 func (r *Room) Event(ev chat.Event) (read bool) {
 	r.mu.Lock()

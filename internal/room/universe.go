@@ -9,17 +9,23 @@ import (
 	"chatd/internal/chat"
 )
 
-// JoinUniverse makes rd a reader of all the public rooms given, and of those
-// that Appeared tells of later. positions are the last events that rd's client
+// JoinUniverse makes rd a reader of all the public rooms that list returns, and of
+// those that Appeared tells of later. positions are the last events that rd's client
 // has; rooms without one bring their newest events, fewer the more rooms there
 // are. reply makes the answer from the rooms' replays; it is pushed to rd before
 // any later event of these rooms.
 //
 // It waits for Redis until ctx ends, and then fails with chat.ErrUnavailable.
-func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, rooms []chat.Room, positions map[chat.Room]chat.EventID, reply func([]Replay) []byte) error {
+func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Context) ([]chat.Room, error), positions map[chat.Room]chat.EventID, reply func([]Replay) []byte) error {
+	rd.turn.Lock()
+	defer rd.turn.Unlock()
 	h.mu.Lock()
-	rd.universe = true
+	rd.universe = true // before the list: a room made meanwhile is on it, or appears
 	h.mu.Unlock()
+	rooms, err := list(ctx)
+	if err != nil {
+		return err
+	}
 
 	window := min(h.window, max(1, 4*h.window/max(1, len(rooms))))
 	subs, replays := make([]*Subscriber, len(rooms)), make([]Replay, len(rooms))
@@ -27,11 +33,12 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, rooms []chat.Room, p
 	g.SetLimit(fillsAtOnce)
 	for i, name := range rooms {
 		g.Go(func() (err error) {
-			subs[i], replays[i], err = h.prepare(gctx, rd, name, positions[name], window)
+			subs[i], replays[i], err = h.prepare(gctx, rd, name, positions[name], window, len(rooms))
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
+		h.giveUp(rd, rooms)
 		return err
 	}
 	rd.Push(reply(replays))
@@ -43,8 +50,26 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, rooms []chat.Room, p
 	return nil
 }
 
+// giveUp undoes a half-made join of universe. Rooms that rd reads by name were
+// live before it: they start afresh.
+func (h *Hub) giveUp(rd *Reader, rooms []chat.Room) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rd.universe = false
+	for _, name := range rooms {
+		if e := rd.rooms[name]; e != nil && rd.joined[name] {
+			e.Unsubscribe(rd)
+			rd.Push(chat.Encode(chat.Notice{Type: "reset", Room: name}))
+		} else {
+			h.leaveLocked(rd, name)
+		}
+	}
+}
+
 // LeaveUniverse ends rd's reading of the public rooms that it did not join.
 func (h *Hub) LeaveUniverse(rd *Reader) {
+	rd.turn.Lock()
+	defer rd.turn.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	rd.universe = false
@@ -83,15 +108,17 @@ func (h *Hub) Appeared(rooms []chat.Room) {
 }
 
 func (h *Hub) appear(rd *Reader, name chat.Room) error {
+	rd.turn.Lock()
+	defer rd.turn.Unlock()
 	h.mu.Lock()
-	known := rd.rooms[name] != nil || !h.readers[rd]
+	wanted := rd.universe && rd.rooms[name] == nil && h.readers[rd]
 	h.mu.Unlock()
-	if known {
+	if !wanted {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, fillTimeout)
 	defer cancel()
-	s, replay, err := h.prepare(ctx, rd, name, "", h.window)
+	s, replay, err := h.prepare(ctx, rd, name, "", h.window, 1)
 	if err != nil {
 		return err
 	}

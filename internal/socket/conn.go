@@ -19,9 +19,11 @@ import (
 )
 
 const (
-	// writeTimeout bounds one frame's way into the network. frameBytes bounds a
-	// frame of several objects, so that a slow but living client makes it.
+	// writeTimeout bounds one frame's way into the network, and grows with a frame
+	// as for a client that takes slowBytes a second. frameBytes bounds a frame of
+	// several objects.
 	writeTimeout = 15 * time.Second
+	slowBytes    = 8 << 10
 	frameBytes   = 64 << 10
 	// maxHasty is how many requests in a row may be too fast, as those are whose
 	// client does not wait for answers, before the connection is closed.
@@ -109,6 +111,9 @@ func (c *conn) read(ctx context.Context) error {
 			return err
 		}
 		for _, req := range reqs {
+			if err := c.out.Space(ctx); err != nil {
+				return err
+			}
 			c.handle(ctx, req)
 			if c.hasty > maxHasty {
 				return &closing{chat.CloseTooFast, "too fast"}
@@ -147,7 +152,7 @@ func (c *conn) write(ctx context.Context) error {
 }
 
 func (c *conn) writeFrame(ctx context.Context, frame []byte) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout+time.Duration(len(frame)/slowBytes)*time.Second)
 	defer cancel()
 	return c.ws.Write(ctx, websocket.MessageText, frame)
 }
@@ -187,7 +192,13 @@ func (c *conn) ping(ctx context.Context) {
 // logOut tells the peer that its login ended, and closes the connection.
 func (c *conn) logOut() {
 	c.out.Push(chat.Encode(chat.Notice{Type: "logout"}))
-	c.out.Close(&closing{chat.CloseLoggedOut, "the login ended"})
+	c.end(&closing{chat.CloseLoggedOut, "the login ended"})
+}
+
+// end closes the connection: after what is queued, or soon, whatever the peer reads.
+func (c *conn) end(why *closing) {
+	c.out.Close(why)
+	time.AfterFunc(closeTimeout, func() { _ = c.net.Close() })
 }
 
 // close tells the peer why, as err is for peers, and ends the connection. A peer

@@ -5,13 +5,20 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"chatd/internal/chat"
 	"chatd/internal/feed"
 	"chatd/internal/room"
 )
+
+// roomCost is how many requests the making of a room counts for.
+const roomCost = 50
 
 // retryAfter is what a client is told to wait when Redis does not answer.
 const retryAfter = time.Second
@@ -42,7 +49,10 @@ func (c *conn) handle(ctx context.Context, req chat.Request) {
 			return &chat.Error{Code: chat.CodeUnknownType, Message: "There is no request of this type."}
 		}
 	}
-	err := do(c, ctx, req)
+	err := c.tooFast(c.pace.asks)
+	if err == nil {
+		err = c.do(do, ctx, req)
+	}
 	if err == nil {
 		requests.WithLabelValues(kind, "ok").Inc()
 		return
@@ -52,6 +62,16 @@ func (c *conn) handle(ctx context.Context, req chat.Request) {
 	if req.ID != nil {
 		c.out.Push(chat.Encode(chat.Refuse(*req.ID, e)))
 	}
+}
+
+// do keeps a fault in one request from ending the instance.
+func (c *conn) do(f func(*conn, context.Context, chat.Request) error, ctx context.Context, req chat.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f(c, ctx, req)
 }
 
 // forPeople returns err as a client may see it, and logs what it may not.
@@ -118,12 +138,12 @@ func (c *conn) list(ctx context.Context, name chat.Room) error {
 		return err
 	}
 	if made {
-		err = c.srv.notify(ctx, notice{Made: name})
+		c.pace.asks.ReserveN(time.Now(), roomCost) // everybody hears of it
 	}
-	if listed && err == nil {
-		err = c.srv.notify(ctx, notice{For: c.ses.User, Room: name})
+	if listed {
+		return c.srv.notify(ctx, notice{For: c.ses.User, Room: name})
 	}
-	return err
+	return nil
 }
 
 // enter counts the connection into the room's presence, once, and returns who is
@@ -150,11 +170,7 @@ func (c *conn) joinUniverse(ctx context.Context, req chat.Request) error {
 		}
 		positions[chat.Room(name)] = id
 	}
-	rooms, err := c.srv.Directory.Public(ctx)
-	if err != nil {
-		return err
-	}
-	return c.srv.Hub.JoinUniverse(ctx, c.out, rooms, positions, func(replays []room.Replay) []byte {
+	return c.srv.Hub.JoinUniverse(ctx, c.out, c.srv.Directory.Public, positions, func(replays []room.Replay) []byte {
 		ok := chat.Joined{Answer: chat.OK(*req.ID), Room: chat.Universe, Heads: map[chat.Room]chat.EventID{}}
 		var events []chat.Event
 		resumed := 0
@@ -267,7 +283,7 @@ func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err 
 }
 
 func (c *conn) appendNow(ctx context.Context, d feed.Draft) (feed.Receipt, error) {
-	if err := c.paced(); err != nil {
+	if err := c.tooFast(c.pace.sends); err != nil {
 		return feed.Receipt{}, err
 	}
 	if err := c.listForAll(ctx, d.Room); err != nil {
@@ -276,14 +292,16 @@ func (c *conn) appendNow(ctx context.Context, d feed.Draft) (feed.Receipt, error
 	return c.srv.Feed.Append(ctx, d)
 }
 
-// paced returns an error if this person is too fast.
-func (c *conn) paced() error {
-	if c.pace.limit.Allow() {
-		c.hasty = 0
+// tooFast returns an error if this person is.
+func (c *conn) tooFast(limit *rate.Limiter) error {
+	if limit.Allow() {
+		if limit == c.pace.sends {
+			c.hasty = 0
+		}
 		return nil
 	}
 	c.hasty++
-	r := c.pace.limit.Reserve()
+	r := limit.Reserve()
 	wait := r.Delay()
 	r.Cancel()
 	return &chat.Error{Code: chat.CodeTooFast, Message: "Too many messages at once: slow down a little.", RetryAfter: max(wait, 50*time.Millisecond)}
@@ -301,14 +319,11 @@ func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
 		}
 		return c.list(ctx, name)
 	}
-	for _, user := range slices.Compact([]string{a, b}) {
-		has, err := c.srv.Directory.Has(ctx, user, name)
-		if err != nil {
-			return err
-		}
-		if has {
-			continue
-		}
+	without, err := c.srv.Directory.Without(ctx, name, slices.Compact([]string{a, b})...)
+	if err != nil {
+		return err
+	}
+	for _, user := range without {
 		if err := c.srv.notify(ctx, notice{For: user, Room: name}); err != nil {
 			return err
 		}
@@ -332,7 +347,7 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 	return nil
 }
 
-// History returns up to limit events (1 to chat.MaxHistory; 0 means 50) before
+// History returns up to limit events, and up to 256 KiB of them, (1 to chat.MaxHistory; 0 means 50) before
 // an event, or the newest if before is "". Errors are *chat.Error,
 // chat.ErrUnavailable, or chat.ErrLost.
 func (s *Server) History(ctx context.Context, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
@@ -355,8 +370,11 @@ func (s *Server) History(ctx context.Context, name chat.Room, before string, lim
 	} else {
 		events, err = s.Feed.Before(ctx, name, id, limit)
 	}
-	return chat.Raw(events), err
+	return chat.Raw(chat.Newest(events, pageBytes)), err
 }
+
+// pageBytes bounds a page of history, which is one frame.
+const pageBytes = 256 << 10
 
 func (c *conn) rooms(ctx context.Context, req chat.Request) error {
 	rooms, err := c.srv.Directory.List(ctx, c.ses.User)
@@ -379,6 +397,9 @@ func (c *conn) markRead(ctx context.Context, req chat.Request) error {
 	if event == "" {
 		return chat.BadRequest("event is missing")
 	}
+	if event.Seq() > c.srv.Hub.Head(c.out, name).Seq() {
+		return chat.BadRequest("event is not one of a room that is joined here")
+	}
 	if err := c.srv.Directory.MarkRead(ctx, c.ses.User, name, event); err != nil {
 		return err
 	}
@@ -388,7 +409,7 @@ func (c *conn) markRead(ctx context.Context, req chat.Request) error {
 
 func (c *conn) typing(ctx context.Context, req chat.Request) error {
 	name, err := c.feedRoom(req)
-	if err != nil || !c.here[name] || c.paced() != nil {
+	if err != nil || !c.here[name] || c.tooFast(c.pace.sends) != nil {
 		return err
 	}
 	return c.srv.Relay.Publish(ctx, name, chat.Encode(chat.Notice{Type: "typing", Room: name, From: c.ses.User}))

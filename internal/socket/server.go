@@ -63,12 +63,12 @@ type (
 	Relay interface {
 		Publish(ctx context.Context, room chat.Room, data []byte) error
 		Notify(ctx context.Context, data []byte) error
-		Deaf() time.Duration
+		Deaf() (silence time.Duration, ever bool)
 	}
 	Directory interface {
 		Join(ctx context.Context, user string, room chat.Room) (made, listed bool, err error)
 		Leave(ctx context.Context, user string, room chat.Room) error
-		Has(ctx context.Context, user string, room chat.Room) (bool, error)
+		Without(ctx context.Context, room chat.Room, users ...string) ([]string, error)
 		Public(ctx context.Context) ([]chat.Room, error)
 		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
 		MarkRead(ctx context.Context, user string, room chat.Room, event chat.EventID) error
@@ -187,10 +187,10 @@ func (s *Server) add(c *conn) bool {
 	}
 	s.conns[c] = true
 	if s.pace[c.ses.User] == nil {
-		s.pace[c.ses.User] = &pace{limit: rate.NewLimiter(rate.Limit(s.SendRate), 2*s.SendRate)}
+		s.pace[c.ses.User] = newPace(s.SendRate)
 	}
 	c.pace = s.pace[c.ses.User]
-	c.pace.conns++
+	c.pace.conns[c] = true
 	s.wg.Add(1)
 	open.Inc()
 	s.Hub.Add(c.out)
@@ -211,7 +211,7 @@ func (s *Server) remove(c *conn) {
 	s.Hub.Remove(c.out)
 	s.mu.Lock()
 	delete(s.conns, c)
-	if c.pace.conns--; c.pace.conns == 0 {
+	if delete(c.pace.conns, c); len(c.pace.conns) == 0 {
 		delete(s.pace, c.ses.User)
 	}
 	last := len(s.conns) == 0 && !s.draining.IsZero()
@@ -262,9 +262,9 @@ func (s *Server) Run(ctx context.Context) {
 		case <-keep.C:
 			s.keep(ctx)
 		case <-look.C:
-			if deaf := s.Relay.Deaf(); deaf > deafTooLong && time.Since(asked) > moveAgain {
+			if deaf, _ := s.Relay.Deaf(); deaf > deafTooLong && time.Since(asked) > moveAgain && s.Count() > 0 {
 				asked = time.Now()
-				s.Log.Warn("Redis is not heard, people are asked to move", "deaf", deaf.Round(time.Second), "sockets", s.Count())
+				s.Log.Warn("redis is not heard, people are asked to move", "deaf", deaf.Round(time.Second).String(), "sockets", s.Count())
 				s.tell(drainNotice(moveWithin), "")
 			}
 		case <-ctx.Done():
@@ -319,10 +319,23 @@ func (s *Server) logOut(logins []string) {
 	}
 }
 
-// A pace is how fast one person may send, by all connections here together.
+// A pace is how fast one person may be, by all connections here together.
 type pace struct {
-	limit *rate.Limiter
-	conns int // guarded by Server.mu
+	sends *rate.Limiter
+	asks  *rate.Limiter  // all requests
+	conns map[*conn]bool // guarded by Server.mu
+}
+
+// asksPerSend is how many requests of any kind a person may make for each message
+// that they may send. A page that comes back joins all its rooms at once.
+const asksPerSend = 10
+
+func newPace(sends int) *pace {
+	asks := asksPerSend * sends
+	return &pace{
+		sends: rate.NewLimiter(rate.Limit(sends), 2*sends),
+		asks:  rate.NewLimiter(rate.Limit(asks), max(1000, 2*asks)), conns: map[*conn]bool{},
+	}
 }
 
 // A notice is what instances tell one another.
@@ -343,6 +356,9 @@ func (s *Server) notify(ctx context.Context, n notice) error {
 
 // LoginEnded tells all instances, this one included, to close the login's sockets.
 func (s *Server) LoginEnded(ctx context.Context, login string) {
+	// Not the request's: who logs out may not wait for the answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
 	if err := s.notify(ctx, notice{Ended: login}); err != nil {
 		s.Log.Warn("end of a login not told, instances find out by themselves", "err", err)
 		s.logOut([]string{login})
@@ -383,13 +399,34 @@ func (s *Server) Control(data []byte) {
 	}
 }
 
+// Made says how the relay's control channel tells of a public room that was made.
+func Made(name chat.Room) []byte {
+	data, err := json.Marshal(notice{Made: name})
+	if err != nil {
+		panic("socket: " + err.Error()) // two strings
+	}
+	return data
+}
+
 // tell pushes data to the sockets of a person, or to all if user is "".
 func (s *Server) tell(data []byte, user string) {
-	for _, c := range s.all() {
-		if user == "" || c.ses.User == user {
-			c.out.Push(data)
-		}
+	conns := s.all()
+	if user != "" {
+		conns = s.of(user)
 	}
+	for _, c := range conns {
+		c.out.Push(data)
+	}
+}
+
+func (s *Server) of(user string) []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pace[user]
+	if p == nil {
+		return nil
+	}
+	return slices.Collect(maps.Keys(p.conns))
 }
 
 // Regained is the relay's. What notices would have said is looked up: which
@@ -451,7 +488,7 @@ func (s *Server) Drain(ctx context.Context) {
 		return
 	}
 	for _, c := range s.all() {
-		time.AfterFunc(rand.N(total/5+1), func() { c.out.Close(errRestart) })
+		time.AfterFunc(rand.N(total/5+1), func() { c.end(errRestart) })
 	}
 	select {
 	case <-s.drained:
@@ -463,7 +500,7 @@ func (s *Server) Drain(ctx context.Context) {
 // server does.
 func (s *Server) Close() {
 	for _, c := range s.all() {
-		c.out.Close(errRestart)
+		c.end(errRestart)
 	}
 	s.mu.Lock()
 	s.stop()

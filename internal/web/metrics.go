@@ -7,5 +7,5 @@ import (
 
 var handshakes = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "chatd_handshakes_total",
-	Help: "Handshakes that have ended, by result: ok (a socket was served), or the status that refused it.",
+	Help: "Handshakes, by result: ok (let through), or the status that refused it.",
 }, []string{"result"})

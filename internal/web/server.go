@@ -26,7 +26,7 @@ import (
 
 const (
 	// requestTimeout bounds how long a request waits for Redis.
-	requestTimeout = 5 * time.Second
+	requestTimeout = 4 * time.Second
 	// deafTooLong is when an instance that does not hear Redis leaves to others,
 	// who may hear it, what they can do as well.
 	deafTooLong  = 5 * time.Second
@@ -55,8 +55,11 @@ type (
 	Directory interface {
 		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
 	}
-	// Redis says how long this instance has not heard itself through Redis.
-	Redis interface{ Deaf() time.Duration }
+	// Redis says how long this instance has not heard itself through Redis, and
+	// whether it ever did.
+	Redis interface {
+		Deaf() (silence time.Duration, ever bool)
+	}
 )
 
 // Options are what an operator decides, and the parts.
@@ -81,7 +84,6 @@ type Server struct {
 	pages    *pages
 	leaving  atomic.Bool // readyz says so
 	draining atomic.Bool // and so does all that others can do
-	heard    atomic.Bool // Redis was there once
 }
 
 // New returns a server, or an error if the pages do not parse.
@@ -136,11 +138,11 @@ func (s *Server) TurnAway() { s.draining.Store(true) }
 func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		safe := c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead || c.Path() == "/session/refresh"
-		switch {
-		case s.draining.Load() && safe:
+		if s.draining.Load() && safe {
 			return errDraining
-		case safe && s.Redis.Deaf() > deafTooLong: // nothing can be read here, and waiting for it helps nobody
-			return fmt.Errorf("redis was not heard for %v: %w", s.Redis.Deaf().Round(time.Second), chat.ErrUnavailable)
+		}
+		if deaf, _ := s.Redis.Deaf(); safe && deaf > deafTooLong { // nothing can be read here, and waiting for it helps nobody
+			return fmt.Errorf("redis was not heard for %v: %w", deaf.Round(time.Second), chat.ErrUnavailable)
 		}
 		return next(c)
 	}
@@ -149,14 +151,11 @@ func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
 var errDraining = &statusError{http.StatusServiceUnavailable, "draining", "This instance restarts. Trying another one."}
 
 func (s *Server) readyz(c echo.Context) error {
-	deaf := s.Redis.Deaf()
-	if deaf < deafTooLong {
-		s.heard.Store(true)
-	}
+	deaf, ever := s.Redis.Deaf()
 	switch {
 	case s.leaving.Load(), s.draining.Load():
 		return c.String(http.StatusServiceUnavailable, "draining\n")
-	case !s.heard.Load():
+	case !ever:
 		return c.String(http.StatusServiceUnavailable, "starting: waiting for Redis\n")
 	case deaf > deafTooLong:
 		return c.String(http.StatusOK, fmt.Sprintf("ready, but Redis has not been heard for %d s\n", int(deaf.Seconds())))
@@ -237,11 +236,9 @@ func (s *Server) refresh(c echo.Context) error {
 
 func (s *Server) handshake(c echo.Context) error {
 	err := s.shakeHands(c)
-	result := "ok"
 	if err != nil {
-		result = strconv.Itoa(statusOf(err).status)
+		handshakes.WithLabelValues(strconv.Itoa(statusOf(err).status)).Inc()
 	}
-	handshakes.WithLabelValues(result).Inc()
 	return err
 }
 
@@ -259,6 +256,7 @@ func (s *Server) shakeHands(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	handshakes.WithLabelValues("ok").Inc() // now, not when the socket ends
 	s.Sockets.Serve(c.Response(), r, ses)
 	return nil
 }

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type parts struct {
 	err   error
 	deaf  time.Duration
+	never bool
 	ended []string
 }
 
@@ -52,7 +53,7 @@ func (p *parts) History(ctx context.Context, room chat.Room, before string, limi
 func (p *parts) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
 	return []chat.RoomInfo{}, p.err
 }
-func (p *parts) Deaf() time.Duration { return p.deaf }
+func (p *parts) Deaf() (time.Duration, bool) { return p.deaf, !p.never }
 
 func newServer(t *testing.T) (*Server, *parts) {
 	t.Helper()
@@ -217,11 +218,11 @@ func TestDrainTurnsAwayWhatIsSafeToRepeat(t *testing.T) {
 
 func TestReadinessWaitsForRedisOnce(t *testing.T) {
 	s, p := newServer(t)
-	p.deaf = time.Hour
+	p.deaf, p.never = time.Second, true
 	if w := do(s, "GET", "/readyz"); w.Code != 503 {
 		t.Fatalf("ready before Redis was heard: %d", w.Code)
 	}
-	p.deaf = 0
+	p.deaf, p.never = 0, false
 	if w := do(s, "GET", "/readyz"); w.Code != 200 {
 		t.Fatalf("not ready: %d", w.Code)
 	}
