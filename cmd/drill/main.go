@@ -176,7 +176,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	}
 	if !result.Held() {
 		if opts.Dir != "" {
-			fmt.Fprintf(out, "Logs: %s\n", filepath.Join(opts.Dir, "log"))
+			fmt.Fprintf(out, "Logs: %s\n", opts.Dir)
 		}
 		return errBroken
 	}

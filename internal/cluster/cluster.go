@@ -48,6 +48,10 @@ type Options struct {
 	// which is at real: a proxy that makes faults, say. nil, or "" for an answer: at real.
 	RedisAddr func(instance, real string) string
 
+	// FrontAddr is asked, as often as HAProxy is told, for the host:port at which HAProxy
+	// reaches an instance, which is at real. nil, or "" for an answer: at real.
+	FrontAddr func(instance, real string) string
+
 	// Died hears of a process that ended though nobody asked it to. It is called on a
 	// goroutine of that process and must not block.
 	Died func(p *Process, how error)
@@ -210,6 +214,16 @@ func (c *Cluster) startOnFreePorts(ctx context.Context, p *Process, addrs ...*st
 			return err
 		}
 	}
+}
+
+// frontAddr is where HAProxy reaches the instance.
+func (c *Cluster) frontAddr(i *Instance) string {
+	if c.opts.FrontAddr != nil {
+		if addr := c.opts.FrontAddr(i.Name, i.Addr); addr != "" {
+			return addr
+		}
+	}
+	return i.Addr
 }
 
 // URL is where people connect: HAProxy.

@@ -59,7 +59,7 @@ func (c *Cluster) haproxyCommand() *exec.Cmd {
 	cmd.Env = append(os.Environ(), "BIND="+c.HAProxy.Addr, "RUNTIME_SOCKET="+c.RuntimeSocket(), "STATE_FILE="+c.stateFile())
 	used := make(map[int]string)
 	for _, i := range c.Instances() {
-		used[i.slot] = i.Addr
+		used[i.slot] = c.frontAddr(i)
 	}
 	for slot := 1; slot <= Slots; slot++ {
 		if addr, ok := used[slot]; ok {
@@ -109,7 +109,7 @@ func say(ctx context.Context, socket, command string) (string, error) {
 }
 
 func (c *Cluster) enableSlot(ctx context.Context, i *Instance) error {
-	host, port, err := net.SplitHostPort(i.Addr)
+	host, port, err := net.SplitHostPort(c.frontAddr(i))
 	if err != nil {
 		return err
 	}
@@ -134,9 +134,10 @@ func (c *Cluster) disableSlot(ctx context.Context, i *Instance) error {
 
 // awaitUp waits until HAProxy has checked the instance at its address and found it well.
 func (c *Cluster) awaitUp(ctx context.Context, i *Instance) error {
-	return c.await(ctx, fmt.Sprintf("haproxy: %s up at %s", i.Name, i.Addr), func() (bool, error) {
+	addr := c.frontAddr(i)
+	return c.await(ctx, fmt.Sprintf("haproxy: %s up at %s", i.Name, addr), func() (bool, error) {
 		s, err := c.server(ctx, i)
-		return s["addr"] == i.Addr && s["status"] == "UP" && s["check_status"] == "L7OK", err
+		return s["addr"] == addr && s["status"] == "UP" && s["check_status"] == "L7OK", err
 	})
 }
 

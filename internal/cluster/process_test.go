@@ -295,6 +295,21 @@ func TestFolderIsForOneCluster(t *testing.T) {
 	two.Close()
 }
 
+func TestHAProxyReachesInstancesWhereItIsTold(t *testing.T) {
+	i := &Instance{Process: &Process{Name: "chatd-2", Addr: "127.0.0.1:1"}, slot: 2}
+	for addr, want := range map[string]string{"127.0.0.1:2": "127.0.0.1:2", "": "127.0.0.1:1"} {
+		c := &Cluster{dir: t.TempDir(), instances: []*Instance{i}, HAProxy: &Process{}, opts: Options{FrontAddr: func(instance, real string) string {
+			if instance != "chatd-2" || real != "127.0.0.1:1" {
+				t.Errorf("asked for %s at %s", instance, real)
+			}
+			return addr
+		}}}
+		if env := c.haproxyCommand().Env; !slices.Contains(env, "CHATD_2="+want) {
+			t.Errorf("told %q, and HAProxy has %v", addr, env)
+		}
+	}
+}
+
 func TestParseStat(t *testing.T) {
 	const text = `S.3.1.0.pxname.1:KNSV:str:chatd
 S.3.1.1.svname.1:KNSV:str:chatd-1

@@ -88,8 +88,8 @@ type gathering struct {
 	rooms     int
 	pace      time.Duration
 	seed      uint64
-	immediate bool // they come back at once, all together
-	line      func(n int) *line
+	immediate bool               // they come back at once, all together
+	way       func(n int) string // host:port that the n-th dials instead of url's; "" for url's; nil: all do
 }
 
 // gather logs people in and returns once each of them is in their rooms.
@@ -114,12 +114,11 @@ func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 		}
 		slices.Sort(p.rooms)
 		p.rooms = slices.Compact(p.rooms)
-		p.line = newLine()
-		if g.line != nil {
-			if l := g.line(n); l != nil {
-				p.line = l
-			}
+		way := ""
+		if g.way != nil {
+			way = g.way(n)
 		}
+		p.line = newLine(way)
 		var err error
 		if p.jar, err = cookiejar.New(nil); err != nil {
 			stop()
@@ -390,7 +389,7 @@ func (c *crowd) settle(ctx context.Context, name string, within time.Duration) e
 
 // page reads all that the rooms hold, by a login that has seen nothing.
 func (c *crowd) page(ctx context.Context, name string) (map[string][]client.Event, error) {
-	l := newLine()
+	l := newLine("")
 	defer l.cut()
 	fresh, err := client.New(client.Options{URL: c.url, User: name, Transport: l.transport})
 	if err != nil {
@@ -490,12 +489,16 @@ func (w *wire) Close() error {
 	return w.Conn.Close()
 }
 
-func newLine() *line {
+// newLine returns a line that ends at way, or where it is dialled if way is "".
+func newLine(way string) *line {
 	l := &line{conns: map[*wire]bool{}}
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	l.transport = &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if way != "" {
+				addr = way
+			}
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
 				return nil, err

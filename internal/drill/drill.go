@@ -106,6 +106,7 @@ type drill struct {
 	Options
 	rec     *record
 	cluster *cluster.Cluster
+	links   *links // nil: there are none
 	rand    *rand.Rand
 	id      string // of this run, in all names
 	n       int    // acts so far
@@ -114,45 +115,87 @@ type drill struct {
 	died []string // processes that ended unasked, since the last act
 }
 
-// Run starts a system, runs its acts one after another, and stops the system. The
-// error is about what kept it from judging; a broken promise is none.
+// Run starts a system, runs its acts one after another, and stops the system. Faults
+// of links get a system of their own, whose parts reach each other through links.
+// The error is about what kept it from judging; a broken promise is none.
 func Run(ctx context.Context, opts Options) (*Result, error) {
 	d := begin(opts)
-	d.say("starting Redis, %d instances and HAProxy", opts.Instances)
+	result := &Result{Seed: opts.Seed, Began: time.Now()}
+	d.rec.series.begin = result.Began
+	var plain, linked []Fault
+	for _, f := range opts.Faults {
+		if f.links {
+			linked = append(linked, f)
+		} else {
+			plain = append(plain, f)
+		}
+	}
+	var random time.Time
+	next := func() (Fault, bool) {
+		if len(plain) > 0 {
+			f := plain[0]
+			plain = plain[1:]
+			return f, true
+		}
+		if random.IsZero() {
+			random = time.Now().Add(opts.Random)
+		}
+		return mixture(d.rand), time.Now().Before(random)
+	}
+	if len(plain) > 0 || opts.Random > 0 {
+		if err := d.system(ctx, result, "system", nil, next); err != nil {
+			return nil, err
+		}
+	}
+	if len(linked) > 0 {
+		l := newLinks()
+		defer l.close()
+		err := d.system(ctx, result, "linked", l, func() (Fault, bool) {
+			if len(linked) == 0 {
+				return Fault{}, false
+			}
+			f := linked[0]
+			linked = linked[1:]
+			return f, true
+		})
+		if err = errors.Join(err, l.err); err != nil {
+			return nil, err
+		}
+	}
+	return result, d.end(result)
+}
+
+// system starts a system in the folder dir, runs acts on it while there is a next
+// one, and stops it.
+func (d *drill) system(ctx context.Context, result *Result, dir string, l *links, next func() (Fault, bool)) error {
+	d.say("starting Redis, %d instances and HAProxy", d.Instances)
 	starting, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	var err error
-	d.cluster, err = cluster.Start(starting, cluster.Options{
-		Dir: filepath.Join(opts.Dir), Chatd: opts.Chatd, Instances: opts.Instances,
-		Env: append([]string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)}, opts.Env...),
+	opts := cluster.Options{
+		Dir: filepath.Join(d.Dir, dir), Chatd: d.Chatd, Instances: d.Instances,
+		Env: append([]string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)}, d.Env...),
 		Died: func(p *cluster.Process, how error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.died = append(d.died, fmt.Sprintf("%s %v", p.Name, how))
 		},
-	})
-	if err != nil {
-		return nil, err
+	}
+	if d.links = l; l != nil {
+		opts.RedisAddr, opts.FrontAddr = l.redis, l.front
+	}
+	var err error
+	if d.cluster, err = cluster.Start(starting, opts); err != nil {
+		return err
 	}
 	defer d.cluster.Close()
-
-	result := &Result{Seed: opts.Seed, Began: time.Now()}
-	d.rec.series.begin = result.Began
-	for _, f := range opts.Faults {
+	for f, ok := next(); ok; f, ok = next() {
 		row, err := d.act(ctx, d.cluster.URL(), f)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		result.Rows = append(result.Rows, row)
 	}
-	for until := time.Now().Add(opts.Random); time.Now().Before(until); {
-		row, err := d.act(ctx, d.cluster.URL(), mixture(d.rand))
-		if err != nil {
-			return nil, err
-		}
-		result.Rows = append(result.Rows, row)
-	}
-	return result, d.end(result)
+	return nil
 }
 
 func begin(opts Options) *drill {
@@ -195,11 +238,20 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 	a := &act{drill: d, fault: f, row: Row{Name: f.Name, What: f.What, Began: time.Now(), People: d.People}}
 	d.rec.act(f.Name)
 	d.say("%s: %d people come", f.Name, d.People)
-	gathering_, cancel := context.WithTimeout(ctx, gatherWithin)
+	coming, cancel := context.WithTimeout(ctx, gatherWithin)
 	defer cancel()
+	g := gathering{name: name, url: url, people: d.People, rooms: d.Rooms, pace: d.Pace, seed: d.Seed + uint64(d.n), immediate: f.herd}
+	if d.links != nil { // one in three takes the link
+		way := d.links.people(d.cluster.HAProxy.Addr)
+		g.way = func(n int) string {
+			if n%3 == 0 {
+				return way
+			}
+			return ""
+		}
+	}
 	var err error
-	a.crowd, err = gather(gathering_, d.rec, gathering{name: name, url: url, people: d.People, rooms: d.Rooms, pace: d.Pace,
-		seed: d.Seed + uint64(d.n), immediate: f.herd})
+	a.crowd, err = gather(coming, d.rec, g)
 	if err != nil {
 		return a.row, fmt.Errorf("%s: %w", f.Name, err)
 	}

@@ -25,6 +25,7 @@ type Fault struct {
 	silent    bool          // nothing can be confirmed before it is healed
 	herd      bool          // its people come back all at once
 	long      time.Duration // how long making it takes, beyond the usual
+	links     bool          // it is done to a link: a system with links is needed
 	alone     bool          // not part of mixtures
 	delay     time.Duration // nobody may wait longer for another's line; 0: no bound
 
@@ -75,6 +76,14 @@ func Standard() []Fault {
 			make: stopReading, heal: readOn, bites: socketsLost},
 		{Name: "revoke", What: "logins of one in six ended in mid-chat from elsewhere; they log in again", on: "people",
 			make: revoke},
+		{Name: "deaf", What: "everything between one instance and Redis silently lost, until everybody was heard elsewhere", on: "links", links: true,
+			limit: 30 * time.Second, make: silenceRedis, heal: healLinks, bites: socketsMoved},
+		{Name: "cut", What: "everything between HAProxy and one instance silently lost, until everybody was heard elsewhere", on: "links", links: true,
+			make: silenceFront, heal: healLinks, bites: socketsLost},
+		{Name: "silent", What: "everything between one in three people and HAProxy silently lost for 5 s", on: "links", links: true,
+			silent: true, make: silencePeople, heal: healLinks, bites: slow(5 * time.Second)},
+		{Name: "far", What: "Redis far away for 5 s: 200 ms, and up to 100 ms more or less", on: "links", links: true,
+			make: slowRedis, heal: healLinks, bites: slow(200 * time.Millisecond)},
 	}
 }
 
@@ -107,7 +116,7 @@ func Find(names []string) ([]Fault, error) {
 
 // mixture is two faults that are made to different things.
 func mixture(r *rand.Rand) Fault {
-	all := slices.DeleteFunc(Standard(), func(f Fault) bool { return f.alone })
+	all := slices.DeleteFunc(Standard(), func(f Fault) bool { return f.alone || f.links })
 	one := all[r.IntN(len(all))]
 	other := one
 	for other.on == one.on {
@@ -120,7 +129,7 @@ func mixture(r *rand.Rand) Fault {
 func both(one, other Fault) Fault {
 	return Fault{
 		Name: one.Name + "+" + other.Name, What: one.What + "; meanwhile " + other.What,
-		herd: one.herd || other.herd, limit: 2 * usualLimit,
+		herd: one.herd || other.herd, links: one.links || other.links, limit: 2 * usualLimit,
 		make: func(ctx context.Context, a *act) error {
 			// Side by side: which comes first differs from run to run.
 			var wg sync.WaitGroup
@@ -361,5 +370,45 @@ func cutAll(ctx context.Context, a *act) error {
 	for _, p := range a.crowd.people {
 		p.line.cut()
 	}
+	return nil
+}
+
+func silenceRedis(ctx context.Context, a *act) error {
+	i, err := a.busiest()
+	if err != nil {
+		return err
+	}
+	return a.links.silence("redis of " + i.Name)
+}
+
+func silenceFront(ctx context.Context, a *act) error {
+	i, err := a.busiest()
+	if err != nil {
+		return err
+	}
+	return a.links.silence("front of " + i.Name)
+}
+
+func silencePeople(ctx context.Context, a *act) error {
+	if err := a.links.silence("people"); err != nil {
+		return err
+	}
+	if err := a.crowd.burst(ctx); err != nil {
+		return err
+	}
+	return a.pass(ctx, 5*time.Second)
+}
+
+func slowRedis(ctx context.Context, a *act) error {
+	for _, i := range a.cluster.Instances() {
+		if err := a.links.slow("redis of "+i.Name, 100, 50); err != nil { // there and back
+			return err
+		}
+	}
+	return a.pass(ctx, 5*time.Second)
+}
+
+func healLinks(ctx context.Context, a *act) error {
+	a.links.heal(ctx)
 	return nil
 }
