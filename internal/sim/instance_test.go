@@ -164,7 +164,6 @@ func (in *instance) fill(r *opened) {
 					return
 				}
 			} else if !again {
-				wakeAll(&r.looking)
 				return
 			}
 		}
@@ -193,7 +192,10 @@ func (in *instance) fillOnce(ctx context.Context, p *proc, r *opened) (again boo
 		if in.w.tells {
 			in.w.say("%s fills %d events of %s behind %q", in, len(events), r.Name, after)
 		}
-		return r.Filled(events), nil
+		if again = r.Filled(events); !again {
+			wakeAll(&r.looking)
+		}
+		return again, nil
 	}
 	head, err := in.feed.Head(ctx, r.Name)
 	if err != nil || p.dead {
@@ -202,7 +204,9 @@ func (in *instance) fillOnce(ctx context.Context, p *proc, r *opened) (again boo
 	if in.w.tells {
 		in.w.say("%s starts %s at %q", in, r.Name, head)
 	}
-	again = r.Start(head)
+	if again = r.Start(head); !again {
+		wakeAll(&r.looking)
+	}
 	wakeAll(&r.waiting)
 	return again, nil
 }

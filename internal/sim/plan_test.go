@@ -145,8 +145,8 @@ var deeds = []deed{
 	}},
 }
 
-// newPlan returns the plan of a seed, in which only some deeds may occur, if any
-// are named.
+// newPlan returns the plan of a seed: one of a few kinds of deeds, or of those in
+// focus.
 func newPlan(seed uint64, focus ...string) *plan {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	p := &plan{
@@ -165,20 +165,15 @@ func newPlan(seed uint64, focus ...string) *plan {
 	for len(only) < 7 {
 		only[pick(rng, loses).name] = true
 	}
-	if len(focus) > 0 {
-		clear(only)
-		for _, name := range focus {
-			only[name] = true
-		}
-		loses = true
-	}
 	for range 15 + rng.IntN(20) {
-		d := pick(rng, loses)
-		if !only[d.name] {
-			d = &deeds[0]
+		what := pick(rng, loses).name
+		if len(focus) > 0 && rng.IntN(2) == 0 {
+			what = focus[rng.IntN(len(focus))]
+		} else if len(focus) > 0 || !only[what] {
+			what = "send"
 		}
 		p.Acts = append(p.Acts, act{
-			At: time.Duration(rng.Int64N(int64(p.Length))), What: d.name, I: rng.IntN(1 << 16), N: 1 + rng.IntN(3),
+			At: time.Duration(rng.Int64N(int64(p.Length))), What: what, I: rng.IntN(1 << 16), N: 1 + rng.IntN(3),
 			D: time.Duration(rng.ExpFloat64() * float64(4*time.Second)),
 		})
 	}

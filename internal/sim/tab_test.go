@@ -476,7 +476,7 @@ func (t *tab) joined(s *sock, req request, f frame) {
 	if t.w.tells {
 		t.w.say("%s joins %s at %s: after %q, resumed %v, %d events, head %q", t, req.Room, s.in, req.After, f.Resumed, len(events), f.Head)
 	}
-	if t.w.bug.clientBySeq && len(events) > 0 {
+	if t.w.bug.pageBySeq && len(events) > 0 {
 		t.mislead(line, &events[0])
 	}
 	overtaken := had != req.After // the view went on meanwhile, through the other socket of a move
@@ -552,7 +552,7 @@ func (t *tab) live(s *sock, ev client.Event) {
 	if sb == nil || !sb.joined {
 		return // the answer to the join brings it
 	}
-	if ev.Prev != sb.last || ev.Seq != sb.last.Seq()+1 {
+	if ev.Seq != sb.last.Seq()+1 || ev.Prev != sb.last && !t.w.bug.pageBySeq {
 		t.wrong(s, name, "event %s behind %q came after %q", ev.ID, ev.Prev, sb.last)
 		t.rejoin(s, name)
 		return
@@ -560,7 +560,7 @@ func (t *tab) live(s *sock, ev client.Event) {
 	sb.last = ev.ID
 	line := t.lines[name]
 	shown := ev
-	if t.w.bug.clientBySeq {
+	if t.w.bug.pageBySeq {
 		t.mislead(line, &ev)
 	}
 	switch line.Live(ev) {
