@@ -281,6 +281,37 @@ func TestAnEndedLoginHasNoSocketASecondLater(t *testing.T) {
 	}
 }
 
+// A peer that stopped reading has more in its way than the network takes.
+func TestAPeerThatDoesNotReadIsNotWaitedFor(t *testing.T) {
+	for name, end := range map[string]func(*kit){
+		"logout": func(k *kit) { k.LoginEnded(t.Context(), "login of alice") },
+		"close":  func(k *kit) { k.Server.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t, 1000)
+			alice := k.dial("alice")
+			alice.write(`{"type":"join","id":1,"room":"general"}`)
+			alice.want(`"ok","id":1`)
+			big := []byte(`{"type":"typing","text":"` + strings.Repeat("x", 1<<20) + `"}`)
+			for range 20 { // what the queue does not take is shed
+				if err := k.Relay.Publish(t.Context(), "general", big); err != nil {
+					t.Fatal(err)
+				}
+			}
+			bob := k.dial("bob")
+			bob.write(`{"type":"join","id":1,"room":"general"}`, send(2, "k", "fence"))
+			bob.want(`"from":"bob"`) // so alice's are in her queue
+			_ = bob.ws.Close(websocket.StatusNormalClosure, "")
+			start := time.Now()
+			end(k)
+			chattest.Eventually(t, "her socket is gone", func() bool { return k.Count() == 0 })
+			if took := time.Since(start); took > 1500*time.Millisecond {
+				t.Fatalf("her socket was gone after %v", took)
+			}
+		})
+	}
+}
+
 func TestAnExpiredLoginIsFoundAtItsEnd(t *testing.T) {
 	k := newKit(t, 1000)
 	k.ended.Store("login of alice")
