@@ -76,7 +76,6 @@ func testRefresh(t *testing.T, c *cluster.Cluster) {
 	if a := p.ask(t, http.MethodPost, "/session/refresh", nil, nil); a.status != http.StatusOK || !strings.Contains(a.body, `"user":"rf-alice"`) {
 		t.Fatalf("refresh is %d: %s", a.status, a.body)
 	}
-	refreshed := time.Now()
 	fresh := p.cookie()
 	if fresh == old || fresh == "" {
 		t.Fatal("refresh gave no fresh id")
@@ -86,11 +85,16 @@ func testRefresh(t *testing.T, c *cluster.Cluster) {
 			t.Fatalf("just after the refresh the old id is %d at %s", status, i.Name)
 		}
 	}
+	// The fresh id is used, so its owner has it: from now on the old one lapses.
+	if status := withCookie(t, c.Instances()[0].URL(), fresh).status; status != http.StatusOK {
+		t.Fatalf("the fresh id is %d", status)
+	}
+	used := time.Now()
 	eventually(t, 20*time.Second, "the old id is dead", func() bool {
 		return withCookie(t, c.Instances()[1].URL(), old).status == http.StatusUnauthorized
 	})
-	if lived := time.Since(refreshed); lived < 14*time.Second || lived > 17*time.Second {
-		t.Errorf("the old id lived for %v after the refresh, want 15 s", lived)
+	if lived := time.Since(used); lived < 14*time.Second || lived > 17*time.Second {
+		t.Errorf("the old id lived for %v after the first use of the fresh one, want 15 s", lived)
 	}
 	for _, i := range c.Instances() {
 		if status := withCookie(t, i.URL(), fresh).status; status != http.StatusOK {
