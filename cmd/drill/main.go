@@ -68,6 +68,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	url := flags.String("url", "", "put people on the system at this `URL`, which is your own, instead of starting one; no faults but yours")
 	minutes := flags.Float64("minutes", 5, "with -url: `number` of minutes, 0.1 to 1440")
 	command := flags.String("exec", "", "with -url: a shell `command` that is the fault, run after a quarter of the time")
+	browsers := flags.Int("browsers", 0, "`number` of headless Chromiums among the people, 0 to 10; needs node, chromium and npm ci")
 	report := flags.String("report", "", "write a page to look at to this `file`")
 	asJSON := flags.String("json", "", "write the result to this `file`, for programs")
 	chatd := flags.String("chatd", "", "drill this chatd `program`; empty: build it")
@@ -91,6 +92,16 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	}
 	if *pace < 10*time.Millisecond {
 		return fmt.Errorf("-pace %v: want 10ms or more", *pace)
+	}
+	var script string
+	if *browsers < 0 || *browsers > 10 {
+		return fmt.Errorf("-browsers %d: want 0 to 10", *browsers)
+	} else if *browsers > 0 {
+		root, err := cluster.Root()
+		if err != nil {
+			return err
+		}
+		script = filepath.Join(root, "cmd", "drill", "browsers.js")
 	}
 	if *minutes < 0.1 || *minutes > 1440 {
 		return fmt.Errorf("-minutes %v: want 0.1 to 1440", *minutes)
@@ -144,7 +155,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	p := newProgress(out)
 	opts := drill.Options{
 		Faults: faults, Random: *random, Seed: *seed, People: *people, Rooms: *rooms, Pace: *pace, Instances: *instances,
-		Dir: *dir, Chatd: *chatd, Env: env, Progress: p.say, Row: p.row,
+		Dir: *dir, Chatd: *chatd, Env: env, Browsers: *browsers, Script: script, Progress: p.say, Row: p.row,
 	}
 	if file != nil {
 		opts.History = file

@@ -362,7 +362,7 @@ func (c *crowd) settle(ctx context.Context, name string, within time.Duration) e
 		ctx, more = context.WithTimeout(context.WithoutCancel(ctx), within)
 		defer more()
 	}
-	truth, err := c.page(ctx, name+"-fresh")
+	truth, err := c.page(ctx, name+"-fresh", c.rooms...)
 	if err != nil {
 		return errors.Join(waited, err)
 	}
@@ -387,8 +387,8 @@ func (c *crowd) settle(ctx context.Context, name string, within time.Duration) e
 	return waited
 }
 
-// page reads all that the rooms hold, by a login that has seen nothing.
-func (c *crowd) page(ctx context.Context, name string) (map[string][]client.Event, error) {
+// page reads all that rooms hold, by a login that has seen nothing.
+func (c *crowd) page(ctx context.Context, name string, rooms ...string) (map[string][]client.Event, error) {
 	l := newLine("")
 	defer l.cut()
 	fresh, err := client.New(client.Options{URL: c.url, User: name, Transport: l.transport})
@@ -404,7 +404,7 @@ func (c *crowd) page(ctx context.Context, name string) (map[string][]client.Even
 	defer wg.Wait()
 	defer stop()
 	truth := map[string][]client.Event{}
-	for _, room := range c.rooms {
+	for _, room := range rooms {
 		var all []client.Event
 		for before := chat.EventID(""); ; {
 			page, err := fresh.History(ctx, room, before, chat.MaxHistory)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"chatd/internal/client"
 	"chatd/internal/cluster"
 	"chatd/internal/judge"
 )
@@ -39,6 +40,9 @@ type Options struct {
 	Chatd     string   // the program; see cluster.Build
 	Env       []string // further variables of the instances
 
+	Browsers int    // headless Chromiums among the people of each act
+	Script   string // cmd/drill/browsers.js, if there are any
+
 	History  io.Writer         // nil: not written
 	Progress func(line string) // what happens now; nil: nobody asks
 	Row      func(Row)         // called with each row as it is done
@@ -54,6 +58,7 @@ type Row struct {
 	Ended  time.Time `json:"ended"`
 
 	People    int `json:"people"`
+	Pages     int `json:"browsers"`
 	Confirmed int `json:"confirmed"`
 
 	Lost      int `json:"lost"`
@@ -257,6 +262,16 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 	}
 	defer a.crowd.leave()
 	a.crowd.start()
+	var typing error
+	var typed sync.WaitGroup
+	var b *browsers
+	if d.Browsers > 0 {
+		if b, err = startBrowsers(ctx, d.Script, d.Browsers, name, url, a.crowd.rooms[0]); err != nil {
+			return a.row, err
+		}
+		defer b.close()
+		typed.Go(func() { typing = b.chatter(a.crowd.quiet) })
+	}
 	if _, err := a.crowd.mark(ctx, f.within()); err != nil {
 		a.broken("before the fault: %v", err)
 	}
@@ -281,6 +296,12 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 	if err := a.crowd.settle(ctx, name, settleWithin); err != nil {
 		a.broken("%v", err)
 	}
+	if b != nil {
+		if typed.Wait(); typing != nil {
+			a.broken("%v", typing)
+		}
+		a.pages(ctx, b, name)
+	}
 	if err := ctx.Err(); err != nil {
 		return a.row, context.Cause(ctx)
 	}
@@ -290,6 +311,22 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 		d.Row(a.row)
 	}
 	return a.row, nil
+}
+
+// pages judges what browsers show.
+func (a *act) pages(ctx context.Context, b *browsers, name string) {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	wrong, err := b.judge(ctx, func(ctx context.Context, rooms ...string) (map[string][]client.Event, error) {
+		return a.crowd.page(ctx, name+"-fresh", rooms...)
+	})
+	for _, what := range wrong {
+		a.broken("%s", what)
+	}
+	if err != nil {
+		a.broken("%v", err)
+	}
+	a.row.Pages = len(b.names)
 }
 
 func (a *act) do(ctx context.Context, what string, f func(context.Context, *act) error) {

@@ -71,7 +71,7 @@ func Standard() []Fault {
 			make: killHAProxy, heal: startHAProxy, bites: socketsLost},
 		{Name: "herd", What: "every connection cut at once, and everybody back at once", on: "people", herd: true,
 			make: cutAll, bites: socketsLost},
-		{Name: "slow", What: "two readers stop reading while others flood their rooms, and read on later", on: "people",
+		{Name: "slow", What: "somebody stops reading while others flood their rooms, and reads on later", on: "people",
 			alone: true, delay: unnoticedDelay, // too far behind, and a reader starts afresh, as the contract says
 			make: stopReading, heal: readOn, bites: socketsLost},
 		{Name: "revoke", What: "logins of one in six ended in mid-chat from elsewhere; they log in again", on: "people",

@@ -3,8 +3,10 @@ package drill
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,49 +14,61 @@ import (
 	"chatd/internal/judge"
 )
 
-// stopReading lets two people read nothing, and others flood their rooms until
-// the server has given up on both.
+// floodRooms are as many as it takes for a reader who was given up to have missed no
+// more in any of them than a resume brings. Who is further behind starts afresh.
+const floodRooms = 40
+
+// stopReading lets somebody read nothing, and others flood rooms that only this
+// reader is in, until the server has given up on them.
 func stopReading(ctx context.Context, a *act) error {
 	c := a.crowd
-	var slow []*person
-	for _, p := range c.people {
-		if !p.talks && len(slow) < 2 {
-			slow = append(slow, p)
-		}
-	}
-	if len(slow) == 0 {
+	i := slices.IndexFunc(c.people, func(p *person) bool { return !p.talks })
+	if i < 0 {
 		return errors.New("there is nobody who only reads")
 	}
+	reader := c.people[i]
+	var flood []string
+	for n := range floodRooms {
+		room := fmt.Sprintf("%s-flood%d", strings.TrimSuffix(c.rooms[0], "-room1"), n+1)
+		if _, err := reader.Join(room); err != nil {
+			return err
+		}
+		flood = append(flood, room)
+	}
+	c.rec.mu.Lock()
+	reader.rooms, c.rooms = slices.Concat(reader.rooms, flood), slices.Concat(c.rooms, flood)
+	c.rec.mu.Unlock()
+	if err := c.await(ctx, "the reader is in all rooms", func() bool { return len(reader.views) == len(reader.rooms) }); err != nil {
+		return err
+	}
+
 	const givenUp = `chatd_queue_drops_total{kind="slow"}`
 	before, err := a.cluster.Metric(ctx, givenUp)
 	if err != nil {
 		return err
 	}
-	for _, p := range slow {
-		p.pause()
-	}
-	// Long lines, and few: who comes back must find no more than one resume brings.
-	long := " " + strings.Repeat("𝄞", textMax*3/4)
-	const enough = 600 // lines; in mixtures the readers may be gone by then for another reason
-	for turn := 0; turn < enough; {
+	reader.pause()
+	long := " " + strings.Repeat("𝄞", textMax/2)
+	for turn := 0; ; {
 		now, err := a.cluster.Metric(ctx, givenUp)
-		if err == nil && now-before >= float64(len(slow)) {
+		if err != nil {
+			return err
+		}
+		if now > before {
 			return nil
 		}
-		// A few at a time, in turn: who reads on must not feel it.
 		c.rec.mu.Lock()
-		for range 3 {
+		for range 10 {
 			p := c.people[turn%len(c.people)]
-			if turn++; p.talks && p.Queued() == 0 {
-				p.writeLocked(p.rooms[turn%len(p.rooms)], long)
+			if turn++; p.talks && p.Queued() < 2 {
+				p.writeLocked(flood[turn%len(flood)], long)
 			}
 		}
 		c.rec.mu.Unlock()
-		if err := a.pass(ctx, 100*time.Millisecond); err != nil {
-			return err
+		if err := a.pass(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("the reader was not given up: %w", err)
 		}
 	}
-	return nil
 }
 
 func readOn(_ context.Context, a *act) error {

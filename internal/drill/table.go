@@ -20,7 +20,7 @@ var columns = []struct {
 		}
 		return "NO"
 	}},
-	{"people", func(r *Row) string { return fmt.Sprint(r.People) }},
+	{"people", func(r *Row) string { return fmt.Sprint(r.People + r.Pages) }},
 	{"confirmed", func(r *Row) string { return fmt.Sprint(r.Confirmed) }},
 	{"lost", func(r *Row) string { return fmt.Sprint(r.Lost) }},
 	{"doubled", func(r *Row) string { return fmt.Sprint(r.Doubled) }},
@@ -102,7 +102,7 @@ func (r *Result) Summary() string {
 		if !row.Held() {
 			broken++
 		}
-		people += row.People
+		people += row.People + row.Pages
 		confirmed += row.Confirmed
 	}
 	took := r.Ended.Sub(r.Began).Round(time.Second)
