@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -104,6 +105,18 @@ func (s *Server) realIP() echo.IPExtractor {
 		}
 	}
 	return echo.ExtractIPFromXFFHeader(trust...)
+}
+
+// readOut reads what is left of a body that is too large, within reason, before
+// it is refused: a proxy that is still sending it may drop an answer that comes first.
+func readOut(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := next(c)
+		if err != nil && statusOf(err).status == http.StatusRequestEntityTooLarge {
+			_, _ = io.CopyN(io.Discard, c.Request().Body, 4*maxBodyBytes)
+		}
+		return err
+	}
 }
 
 // timeout bounds how long a request's handler waits for Redis.

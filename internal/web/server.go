@@ -96,7 +96,7 @@ func New(opts Options) (*Server, error) {
 	e := s.echo
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = s.realIP()
-	e.Use(s.recover, securityHeaders, s.sameOrigin, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)), middleware.GzipWithConfig(middleware.GzipConfig{
+	e.Use(s.recover, securityHeaders, s.sameOrigin, readOut, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)), middleware.GzipWithConfig(middleware.GzipConfig{
 		// The 101 of a handshake would wait in the compressor for ever.
 		Skipper:   func(c echo.Context) bool { return c.Path() == "/ws" },
 		MinLength: minGzipBytes,
