@@ -18,6 +18,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
 VULNDB      := $(lastword $(sort $(wildcard ../shared/vulndb/*.tar.xz)))
 
 FUZZTIME ?= 20s
+SEEDS    ?= 10000
 
 .PHONY: help
 help: ## this list
@@ -43,7 +44,7 @@ check: gofmt vet staticcheck js ## what is quick: format, vet, staticcheck, type
 	go test ./...
 
 .PHONY: test
-test: tools gofmt vet staticcheck js unit integration drill-short browser govulncheck ## everything; installs what it needs
+test: tools gofmt vet staticcheck js unit sim integration drill-short browser govulncheck ## everything; installs what it needs
 	@echo "all is well"
 
 .PHONY: tools
@@ -65,6 +66,10 @@ staticcheck:
 .PHONY: unit
 unit: ## all tests without other processes, under the race detector
 	go test -race -shuffle=on ./...
+
+.PHONY: sim
+sim: ## the deterministic simulation, SEEDS=10000
+	CHATD_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 10m -run TestSeeds ./internal/sim
 
 .PHONY: integration
 integration: ## tests with real Redis, HAProxy and instances

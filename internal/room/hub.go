@@ -124,6 +124,18 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 		r.Unsubscribe(rd)
 		return nil, Replay{}, errors.New("room: reader has left")
 	}
+	if after.Seq() > s.From.Seq() {
+		// The client has more than this room has given out. The room is behind, or
+		// what the client has is lost: it looks into its feed before it answers.
+		h.doubt(r)
+		select {
+		case <-r.Looked():
+			s = r.Subscribe(rd)
+		case <-ctx.Done():
+			r.Unsubscribe(rd)
+			return nil, Replay{}, chat.Unavailable("join ahead of the room", context.Cause(ctx))
+		}
+	}
 	replay, err := readReplay(ctx, h.feed, name, after, s.From, window, rooms)
 	if errors.Is(err, chat.ErrLost) {
 		// What this room gave out last is not in the feed: Redis lost data. The

@@ -249,6 +249,33 @@ func TestMissedEventsAreFilledBeforeLaterOnes(t *testing.T) {
 	})
 }
 
+// A client comes from an instance that heard more than this one.
+func TestRoomThatIsBehindLooksBeforeItAnswers(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		in := newInstance(t, rdb, "one")
+		bob := in.listen("bob")
+		bob.join("general", "")
+		in.drop.Store(true)
+		for i, text := range []string{"where the room knows nothing yet", "where it knows something"} {
+			var last chat.EventID
+			for range 3 {
+				last = in.say("general", text)
+			}
+			alice := in.listen("alice")
+			alice.join("general", last)
+			chattest.Eventually(t, "alice has her answer", func() bool {
+				alice.mu.Lock()
+				defer alice.mu.Unlock()
+				return len(alice.joins) == 1
+			})
+			if got := alice.joins[0]; !got.Resumed || got.Head != last || len(got.Events) > 0 {
+				t.Fatalf("round %d: a join after the newest event was answered by %+v", i, got)
+			}
+			bob.unbroken(last)
+		}
+	})
+}
+
 // A subscription that comes back is a gap, even if nobody says anything more.
 func TestResubscriptionIsAGap(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {

@@ -25,7 +25,8 @@ type Replay struct {
 }
 
 // ReadReplay reads what a reader who has after ("" for nothing) is given up to
-// the event upTo. It returns chat.ErrLost when upTo itself is not in the feed.
+// the event upTo, "" for before the first. It returns chat.ErrLost when upTo
+// itself is not in the feed.
 func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, window int) (Replay, error) {
 	return readReplay(ctx, feed, name, after, upTo, window, 1)
 }
@@ -33,6 +34,9 @@ func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat
 // readReplay is ReadReplay for one of so many rooms that are read together.
 func readReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, window, rooms int) (Replay, error) {
 	replay := Replay{Room: name, Head: upTo}
+	if upTo == "" { // which to the feed would mean: up to the newest
+		return replay, nil
+	}
 	most, bytes := max(window, resumeEvents/rooms), replayBytes/rooms
 	if after != "" {
 		events, err := feed.After(ctx, name, after, upTo, most+1)
@@ -43,9 +47,6 @@ func readReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat
 		case err != nil && !errors.Is(err, chat.ErrLost):
 			return replay, err
 		}
-	}
-	if upTo == "" {
-		return replay, nil
 	}
 	events, err := feed.Newest(ctx, name, upTo, window)
 	replay.Events = chat.Newest(events, bytes)

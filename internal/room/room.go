@@ -20,11 +20,12 @@ type Room struct {
 	known      bool // merge has a position
 	merge      merge
 	subs       map[*Reader]*Subscriber
+	looked     chan struct{} // closed while no read of the feed is due
 }
 
 // NewRoom returns a room without readers, which waits for its subscription.
 func NewRoom(name chat.Room) *Room {
-	return &Room{Name: name, opened: make(chan struct{}), subs: map[*Reader]*Subscriber{}}
+	return &Room{Name: name, opened: make(chan struct{}), looked: make(chan struct{}), subs: map[*Reader]*Subscriber{}}
 }
 
 // Opened is closed when the room knows its position for the first time.
@@ -43,6 +44,7 @@ func (r *Room) Event(ev chat.Event) (read bool) {
 	defer r.mu.Unlock()
 	out, read := r.merge.event(ev)
 	r.fanOutLocked(out)
+	r.lookedLocked()
 	return read
 }
 
@@ -52,6 +54,7 @@ func (r *Room) Doubt() (read bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	read = r.merge.doubt()
+	r.lookedLocked()
 	if !r.subscribed { // until now nothing could be read that would have been of use
 		r.subscribed, read = true, true
 	}
@@ -75,7 +78,29 @@ func (r *Room) Filled(events []chat.Event) (again bool) {
 	defer r.mu.Unlock()
 	out, again := r.merge.filled(events)
 	r.fanOutLocked(out)
+	r.lookedLocked()
 	return again
+}
+
+// Looked returns a channel that is closed when no read of the feed is due: after
+// Doubt, when the room has given out what the feed had then.
+func (r *Room) Looked() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.looked
+}
+
+func (r *Room) lookedLocked() {
+	select {
+	case <-r.looked:
+		if !r.merge.live {
+			r.looked = make(chan struct{})
+		}
+	default:
+		if r.merge.live {
+			close(r.looked)
+		}
+	}
 }
 
 // Start gives the room a position that does not continue the one before, if there
@@ -93,6 +118,7 @@ func (r *Room) Start(head chat.EventID) (again bool) {
 	}
 	out, again := r.merge.start(head)
 	r.fanOutLocked(out)
+	r.lookedLocked()
 	if !r.known {
 		r.known = true
 		close(r.opened)
