@@ -115,9 +115,12 @@ func testDrainUnnoticed(t *testing.T, c *cluster.Cluster, drain time.Duration) {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range crowd { // and they talk on
-		said := total([]*follower{f}, keptBy) + 1
-		f.await("says more", func() bool { return len(f.kept) >= said })
+	talked := make([]int, people) // and they talk on
+	for n := range crowd {
+		talked[n] = total(crowd[n:n+1], keptBy)
+	}
+	for n, f := range crowd {
+		f.await("says more", func() bool { return len(f.kept) > talked[n] })
 	}
 	stop()
 	looks.Wait()

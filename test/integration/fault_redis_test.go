@@ -5,6 +5,7 @@ package integration_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,8 +189,8 @@ func testStartWithoutRedis(t *testing.T, c *cluster.Cluster) {
 		}
 		lasts(t, 100*time.Millisecond)
 	}
-	if a := visitor(t, i.URL()).get(t, "/login"); a.status != 503 {
-		t.Errorf("its login page is %d", a.status)
+	if a := visitor(t, i.URL()).ask(t, "POST", "/login", url.Values{"username": {"sw-carol"}}, nil); a.status != 503 {
+		t.Errorf("a login there is answered %d", a.status)
 	}
 	select {
 	case err := <-started:
