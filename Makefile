@@ -88,7 +88,7 @@ drill-long: ## the same by chance, two faults at a time, for an hour (DRILL='-ra
 	@exec bin/drill -random 1h $(DRILL)
 
 .PHONY: drill-short
-drill-short: ## the five faults that tell most, and that mistakes made on purpose are found
+drill-short: node_modules ## the five faults that tell most, and that mistakes made on purpose are found
 	go test -tags integration -count=1 -timeout 10m ./internal/drill
 
 .PHONY: js

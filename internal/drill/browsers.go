@@ -107,6 +107,9 @@ func (b *browsers) chatter(quiet <-chan struct{}) error {
 // judge waits until the pages show what truth says, or ctx ends, and returns what
 // they show wrong.
 func (b *browsers) judge(ctx context.Context, truth func(context.Context, ...string) (map[string][]client.Event, error)) ([]string, error) {
+	if len(b.said) < len(b.names) {
+		return []string{"a browser has typed nothing"}, nil
+	}
 	feed, err := truth(ctx, b.room, b.also)
 	if err != nil {
 		return nil, err

@@ -3,21 +3,19 @@
 package drill
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"chatd/internal/cluster"
 )
 
-// run drills a chatd that is built with args.
-func run(t *testing.T, names []string, env []string, args ...string) *Result {
+// build returns a folder for a run, and a chatd that is built with args.
+func build(t *testing.T, args ...string) (dir, chatd string) {
 	t.Helper()
-	faults, err := Find(names)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, err := os.MkdirTemp("", "drill-") // t.TempDir is too long for sockets
 	if err != nil {
 		t.Fatal(err)
@@ -27,10 +25,21 @@ func run(t *testing.T, names []string, env []string, args ...string) *Result {
 			os.RemoveAll(dir)
 		}
 	})
-	chatd := filepath.Join(dir, "chatd")
+	chatd = filepath.Join(dir, "chatd")
 	if err := cluster.Build(t.Context(), chatd, args...); err != nil {
 		t.Fatal(err)
 	}
+	return dir, chatd
+}
+
+// run drills a chatd that is built with args.
+func run(t *testing.T, names []string, env []string, args ...string) *Result {
+	t.Helper()
+	faults, err := Find(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, chatd := build(t, args...)
 	history, err := os.Create(filepath.Join(dir, "history.jsonl"))
 	if err != nil {
 		t.Fatal(err)
@@ -60,9 +69,9 @@ func run(t *testing.T, names []string, env []string, args ...string) *Result {
 	return result
 }
 
-// The five faults that tell most.
+// The five faults that tell most, and one of a link.
 func TestShortPlan(t *testing.T) {
-	if !run(t, []string{"kill", "rolling", "redis", "pubsub", "herd"}, nil).Held() {
+	if !run(t, []string{"kill", "rolling", "redis", "pubsub", "herd", "cut"}, nil).Held() {
 		t.Error("a promise was broken")
 	}
 }
@@ -92,5 +101,49 @@ func TestEachMistakeIsFound(t *testing.T) {
 func TestBreakableBuildThatMakesNoMistakePasses(t *testing.T) {
 	if !run(t, []string{"herd"}, nil, "-tags", "breakable").Held() {
 		t.Error("a promise was broken")
+	}
+}
+
+// Somebody's own system, whose owner kills an instance.
+func TestWatch(t *testing.T) {
+	dir, chatd := build(t)
+	c, err := cluster.Start(t.Context(), cluster.Options{Dir: filepath.Join(dir, "own"), Chatd: chatd, Instances: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	opts := Options{Seed: 1, People: 20, Rooms: 2, Pace: 300 * time.Millisecond}
+	result, err := Watch(t.Context(), opts, c.URL(), 4*time.Second, fmt.Sprint("kill -9 ", c.Instances()[0].PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := result.Rows[0]; !result.Held() || row.SocketsLost == 0 || row.OfflineLongest == 0 || row.Confirmed == 0 {
+		t.Errorf("got %+v", row)
+	}
+	result, err = Watch(t.Context(), opts, c.URL(), time.Second, "echo no such luck; false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := result.Rows[0]; result.Held() || !strings.Contains(row.Broken[0], "no such luck") {
+		t.Errorf("a command that failed: %+v", row)
+	}
+}
+
+func TestBrowsersAmongThePeople(t *testing.T) {
+	dir, chatd := build(t)
+	faults, err := Find([]string{"haproxy"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := Run(t.Context(), Options{Faults: faults, Seed: 1, People: 10, Rooms: 2, Pace: 500 * time.Millisecond, Instances: 3,
+		Dir: dir, Chatd: chatd, Browsers: 1, Script: "../../cmd/drill/browsers.js"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := result.Table(t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	if !result.Held() || result.Rows[0].Pages != 1 {
+		t.Errorf("got %+v", result.Rows[0])
 	}
 }
