@@ -86,10 +86,11 @@ func (h *Hub) Remove(rd *Reader) {
 	}
 }
 
-// Join makes rd, which must have been added, a reader of the room. reply makes
-// the answer from the replay; it is pushed to rd before any later event of the
-// room, and each of these follows once, in order. after is the last event that
-// rd's client has, "" for none. Who is in the room already starts afresh.
+// Join makes rd, which must have been added, a reader of the room. after is the
+// last event that rd's client has, "" for none. reply makes the answer from the
+// replay, when what comes is held for rd already; it is pushed to rd before that,
+// and each later event follows once, in order. Who is in the room already starts
+// afresh.
 //
 // Join waits for Redis until ctx ends, and then fails with chat.ErrUnavailable,
 // having changed nothing that Leave does not undo.

@@ -249,6 +249,21 @@ func TestMissedEventsAreFilledBeforeLaterOnes(t *testing.T) {
 	})
 }
 
+// Somebody comes while the roster for a join is looked up.
+func TestNewsDuringAJoinFollowsTheAnswer(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	alice := in.listen("alice")
+	err := in.Join(t.Context(), alice.rd, "general", "", func(room.Replay) []byte {
+		in.Ephemeral("general", []byte(`{"type":"presence","text":"bob"}`))
+		return []byte(`{"type":"ok","events":[{"text":"answer"}]}`)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.want("answer bob")
+}
+
 // A client comes from an instance that heard more than this one.
 func TestRoomThatIsBehindLooksBeforeItAnswers(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {

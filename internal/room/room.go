@@ -126,13 +126,17 @@ func (r *Room) Start(head chat.EventID) (again bool) {
 	return again
 }
 
-// Offer gives live readers what may be lost.
+// Offer gives readers what may be lost. Those that are not live hold it like the
+// rest, or somebody who comes while they join would be missing from their roster.
 func (r *Room) Offer(data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for rd, s := range r.subs {
 		if s.live {
 			rd.Offer(data)
+		} else if s.size+len(data) <= heldBytes/2 {
+			s.size += len(data)
+			s.held = append(s.held, data)
 		}
 	}
 }

@@ -122,9 +122,11 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 	if err := c.list(ctx, name); err != nil {
 		return err
 	}
-	here := c.enter(ctx, name)
 	delete(c.stalled, name)
 	return c.srv.Hub.Join(ctx, c.out, name, after, func(r room.Replay) []byte {
+		// The roster is taken when this connection hears the room already: whoever
+		// comes or goes from here on follows it.
+		here := c.enter(ctx, name)
 		return chat.Encode(chat.Joined{
 			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Here: here,
 		})
