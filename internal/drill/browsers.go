@@ -176,13 +176,16 @@ func wrongFeed(feed []client.Event, said map[string][]string) (wrong []string) {
 	return wrong
 }
 
+// pageLines is what a page shows at least, where there is so much: what a join brings.
+const pageLines = 50
+
 // wrongPage says how a page's lines are not the end of the feed; "" if they are.
 func wrongPage(lines []string, pending int, feed []string) string {
 	switch {
 	case pending > 0:
 		return fmt.Sprintf("%d lines still wait", pending)
-	case len(lines) == 0 && len(feed) > 0:
-		return "it is empty"
+	case len(lines) < min(len(feed), pageLines):
+		return fmt.Sprintf("only %d lines, and the feed has %d", len(lines), len(feed))
 	case len(lines) > len(feed):
 		return fmt.Sprintf("%d lines, and the feed has %d", len(lines), len(feed))
 	case !slices.Equal(lines, feed[len(feed)-len(lines):]):

@@ -1,6 +1,8 @@
 package drill
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,19 +11,24 @@ import (
 
 func TestPageShowsTheEndOfTheFeed(t *testing.T) {
 	feed := []string{"a", "b", "c"}
+	for n := range pageLines {
+		feed = append([]string{fmt.Sprint("before ", n)}, feed...)
+	}
+	page := func(last ...string) []string { return append(slices.Clone(feed[:pageLines]), last...) }
 	for name, c := range map[string]struct {
 		lines   []string
 		pending int
 		want    string
 	}{
-		"all":     {[]string{"a", "b", "c"}, 0, ""},
-		"the end": {[]string{"b", "c"}, 0, ""},
-		"lost":    {[]string{"a", "c"}, 0, "not the last"},
-		"stale":   {[]string{"a", "b"}, 0, "not the last"},
-		"doubled": {[]string{"a", "b", "c", "c"}, 0, "4 lines"},
-		"swapped": {[]string{"a", "c", "b"}, 0, "not the last"},
-		"waits":   {[]string{"b", "c"}, 1, "still wait"},
-		"empty":   {nil, 0, "empty"},
+		"all":     {page("a", "b", "c"), 0, ""},
+		"the end": {feed[3:], 0, ""},
+		"too few": {[]string{"b", "c"}, 0, "only 2"},
+		"lost":    {page("a", "c"), 0, "not the last"},
+		"stale":   {page("a", "b"), 0, "not the last"},
+		"doubled": {page("a", "b", "c", "c"), 0, "54 lines"},
+		"swapped": {page("a", "c", "b"), 0, "not the last"},
+		"waits":   {feed, 1, "still wait"},
+		"empty":   {nil, 0, "only 0"},
 	} {
 		got := wrongPage(c.lines, c.pending, feed)
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {

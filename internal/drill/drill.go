@@ -227,6 +227,7 @@ func (d *drill) say(format string, args ...any) {
 // An act is one fault and its crowd.
 type act struct {
 	*drill
+	name  string // begins all names
 	fault Fault
 	crowd *crowd
 	row   Row
@@ -240,7 +241,7 @@ func (a *act) broken(format string, args ...any) {
 func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 	d.n++
 	name := fmt.Sprintf("%s-a%d", d.id, d.n)
-	a := &act{drill: d, fault: f, row: Row{Name: f.Name, What: f.What, Began: time.Now(), People: d.People}}
+	a := &act{drill: d, name: name, fault: f, row: Row{Name: f.Name, What: f.What, Began: time.Now(), People: d.People}}
 	d.rec.act(f.Name)
 	d.say("%s: %d people come", f.Name, d.People)
 	coming, cancel := context.WithTimeout(ctx, gatherWithin)

@@ -289,9 +289,23 @@ func scale(ctx context.Context, a *act) error {
 	if err := shrink(1); err != nil {
 		return err
 	}
+	var added []*cluster.Instance
 	for len(a.cluster.Instances()) < was+2 {
-		if _, err := a.cluster.Add(ctx); err != nil {
+		i, err := a.cluster.Add(ctx)
+		if err != nil {
 			return err
+		}
+		added = append(added, i)
+	}
+	// Who is here stays where they are; who comes now must find the new ones.
+	newcomers, err := gather(ctx, a.rec, gathering{name: a.name + "n", url: a.crowd.url, people: 2 * (was + 2), rooms: 1, pace: a.Pace})
+	if err != nil {
+		return err
+	}
+	defer newcomers.leave()
+	for _, i := range added {
+		if newcomers.on(i.Name) == 0 {
+			return fmt.Errorf("%s is new, and nobody who came since is on it", i.Name)
 		}
 	}
 	return shrink(was)
