@@ -96,7 +96,6 @@ type peer struct {
 	*testing.T
 	ws   *websocket.Conn
 	rest []string
-	id   int
 }
 
 func (k *kit) dial(user string) *peer {
