@@ -128,8 +128,11 @@ func NewServer(opts Options) *Server {
 // ErrFull says that the instance takes no more sockets, for now.
 var ErrFull = errors.New("no more sockets here")
 
-// Admit waits for this handshake's turn. It returns ErrFull if that is too far
-// away, or no more sockets are to be had. It comes before anything that costs:
+// ErrPutOff says that too many want a socket at once: try again a little later.
+var ErrPutOff = errors.New("too many handshakes at once")
+
+// Admit waits for this handshake's turn. It returns ErrPutOff if that is too far
+// away, and ErrFull if no more sockets are to be had. It comes before anything that costs:
 // after a crash everybody comes at once.
 func (s *Server) Admit(ctx context.Context) error {
 	if s.Count() >= s.Max {
@@ -138,7 +141,7 @@ func (s *Server) Admit(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, admitWithin)
 	defer cancel()
 	if s.admit.Wait(ctx) != nil {
-		return ErrFull
+		return ErrPutOff
 	}
 	return nil
 }

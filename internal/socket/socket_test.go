@@ -402,7 +402,7 @@ func TestHandshakesWaitForTheirTurn(t *testing.T) {
 			switch err := s.Admit(t.Context()); {
 			case err == nil:
 				admitted.Add(1)
-			case errors.Is(err, socket.ErrFull):
+			case errors.Is(err, socket.ErrPutOff):
 				refused.Add(1)
 			default:
 				t.Error(err)

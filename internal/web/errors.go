@@ -53,6 +53,9 @@ func statusOf(err error) *statusError {
 		return &statusError{http.StatusNotFound, chat.CodeNotFound, "This place of the conversation is not kept any more."}
 	case errors.Is(err, socket.ErrFull):
 		return &statusError{http.StatusServiceUnavailable, "full", "This instance is full. Trying another one."}
+	case errors.Is(err, socket.ErrPutOff):
+		// Not 503, which a balancer would repeat at other instances: they have a crowd too.
+		return &statusError{http.StatusTooManyRequests, chat.CodeTooFast, "Too many want to connect at once. Trying again in a moment."}
 	case errors.As(err, &echoed) && echoed.Code < 500:
 		return &statusError{echoed.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(echoed.Code)), " ", "_"), http.StatusText(echoed.Code) + "."}
 	}
@@ -73,7 +76,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	case e.status == http.StatusServiceUnavailable && e != errDraining:
 		s.Log.Warn("request not served", "path", c.Path(), "err", err)
 	}
-	if e.status == http.StatusServiceUnavailable {
+	if e.status == http.StatusServiceUnavailable || e.status == http.StatusTooManyRequests {
 		c.Response().Header().Set("Retry-After", retryAfter())
 	}
 	path := c.Request().URL.Path

@@ -296,4 +296,4 @@ func (s *Server) events(c echo.Context) error {
 }
 
 // retryAfter spreads those who come back, in whole seconds.
-func retryAfter() string { return strconv.Itoa(1 + rand.N(3)) }
+func retryAfter() string { return strconv.Itoa(1 + rand.N(5)) }

@@ -163,6 +163,7 @@ func TestErrorsBecomeAnswers(t *testing.T) {
 		{"what is said to people", &chat.Error{Code: chat.CodeForbidden, Message: "No."}, 403, 403},
 		{"a place that is lost", chat.ErrLost, 404, 404},
 		{"full", socket.ErrFull, 503, 503},
+		{"put off", socket.ErrPutOff, 429, 429},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, p := newServer(t)
@@ -174,7 +175,7 @@ func TestErrorsBecomeAnswers(t *testing.T) {
 			if refresh := do(s, "POST", "/session/refresh"); refresh.Code != c.api {
 				t.Errorf("refresh %d", refresh.Code)
 			}
-			if (api.Header().Get("Retry-After") != "") != (c.api == 503) {
+			if (api.Header().Get("Retry-After") != "") != (c.api == 503 || c.api == 429) {
 				t.Errorf("Retry-After %q with %d", api.Header().Get("Retry-After"), api.Code)
 			}
 			var body struct {

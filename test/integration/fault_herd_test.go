@@ -14,7 +14,7 @@ import (
 // An instance that holds half of 2,000 sockets is killed: all its people come back to
 // the other one, at a rate that it can take, and nobody misses anything.
 func TestHerdComesBack(t *testing.T) {
-	const people, rooms, rate = 2000, 50, 300
+	const people, rooms, rate = 2000, 50, 150
 	c := startCluster(t, 2, fmt.Sprint("CHATD_HANDSHAKES=", rate))
 	roomOf := func(n int) string { return fmt.Sprint("hd-room-", n%rooms) }
 	crowd := startCrowd(t, people, client.Options{MaxWait: 20 * time.Second, Keep: 200}, func(n int) (string, string, []string) {
@@ -37,7 +37,7 @@ func TestHerdComesBack(t *testing.T) {
 	if len(lost) < people/3 {
 		t.Fatalf("only %d of %d were on %s", len(lost), people, dead.Name)
 	}
-	putOff := metric(t, c, `chatd_handshakes_total{result="503"}`)
+	putOff := metric(t, c, `chatd_handshakes_total{result="429"}`)
 	dead.Kill()
 	began := time.Now()
 	var back []time.Duration
@@ -56,7 +56,7 @@ func TestHerdComesBack(t *testing.T) {
 	if err := dead.Start(within(t, 20*time.Second)); err != nil { // its metrics are asked for too
 		t.Fatal(err)
 	}
-	putOff = metric(t, c, `chatd_handshakes_total{result="503"}`) - putOff
+	putOff = metric(t, c, `chatd_handshakes_total{result="429"}`) - putOff
 	// Caught up is who has the newest of their room; and it goes on.
 	for n, f := range crowd {
 		f.await("hears what is said now", func() bool {
