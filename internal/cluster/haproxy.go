@@ -117,19 +117,27 @@ func (c *Cluster) enableSlot(ctx context.Context, i *Instance) error {
 		fmt.Sprintf("set server %s/%s addr %s port %s", backend, i.Name, host, port),
 		fmt.Sprintf("set server %s/%s state ready", backend, i.Name),
 	} {
-		if _, err := c.Runtime(ctx, command); err != nil {
-			return fmt.Errorf("haproxy: %s: %w", command, err)
+		if err := c.tell(ctx, command, false); err != nil {
+			return err
 		}
 	}
 	return c.awaitUp(ctx, i)
 }
 
 func (c *Cluster) disableSlot(ctx context.Context, i *Instance) error {
-	answer, err := c.Runtime(ctx, fmt.Sprintf("set server %s/%s state maint", backend, i.Name))
-	if err == nil && answer != "" {
-		err = errors.New(answer)
-	}
-	return err
+	return c.tell(ctx, fmt.Sprintf("set server %s/%s state maint", backend, i.Name), true)
+}
+
+// tell says a command that may be repeated until HAProxy, which may be away, has taken
+// it, or ctx ends. silent: it has not, if it answers anything.
+func (c *Cluster) tell(ctx context.Context, command string, silent bool) error {
+	return c.await(ctx, "haproxy: "+command, func() (bool, error) {
+		answer, err := c.Runtime(ctx, command)
+		if err == nil && silent && answer != "" {
+			err = errors.New(answer)
+		}
+		return err == nil, err
+	})
 }
 
 // awaitUp waits until HAProxy has checked the instance at its address and found it well.

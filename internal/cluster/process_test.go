@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -307,6 +308,37 @@ func TestHAProxyReachesInstancesWhereItIsTold(t *testing.T) {
 		if env := c.haproxyCommand().Env; !slices.Contains(env, "CHATD_2="+want) {
 			t.Errorf("told %q, and HAProxy has %v", addr, env)
 		}
+	}
+}
+
+func TestHAProxyThatIsAwayIsToldOnceItIsBack(t *testing.T) {
+	c := &Cluster{dir: t.TempDir()}
+	err := c.tell(within(t, 60*time.Millisecond), "set server x state maint", true)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "set server x") {
+		t.Errorf("nobody was there: %v", err)
+	}
+	told := make(chan error, 1)
+	go func() { told <- c.tell(within(t, 10*time.Second), "set server x state maint", true) }()
+	ln, err := net.Listen("unix", c.RuntimeSocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, answer := range []string{"No such server.\n", "\n"} { // the first is no yes
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Write([]byte(answer)); err != nil {
+			t.Error(err)
+		}
+		conn.Close()
+	}
+	if err := <-told; err != nil {
+		t.Error(err)
 	}
 }
 
