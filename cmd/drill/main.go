@@ -36,6 +36,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second one ends the program, and all that it started, at once
 	err := run(ctx, os.Args[1:], os.Stdout)
 	switch {
 	case err == nil:

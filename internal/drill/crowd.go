@@ -347,7 +347,8 @@ func (c *crowd) hush() {
 // not by then is judged as they are.
 func (c *crowd) settle(ctx context.Context, name string, within time.Duration) error {
 	c.hush()
-	ctx, cancel := context.WithTimeout(ctx, within)
+	run := ctx
+	ctx, cancel := context.WithTimeout(run, within)
 	defer cancel()
 	waited := c.await(ctx, "everything is confirmed", func() bool {
 		for _, p := range c.people {
@@ -357,9 +358,9 @@ func (c *crowd) settle(ctx context.Context, name string, within time.Duration) e
 		}
 		return true
 	})
-	if ctx.Err() != nil { // what there is can still be read
+	if waited != nil { // what there is can still be read
 		var more context.CancelFunc
-		ctx, more = context.WithTimeout(context.WithoutCancel(ctx), within)
+		ctx, more = context.WithTimeout(run, within)
 		defer more()
 	}
 	truth, err := c.page(ctx, name+"-fresh", c.rooms...)
