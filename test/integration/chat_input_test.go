@@ -115,17 +115,19 @@ func testBadRequests(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("answer to nothing is %v", a)
 	}
 	// Ids are the client's: any integer, also twice, is answered as it is.
+	// Read as text: one of them is no number that a float64 holds. News of rooms that
+	// other tests make may come between.
 	for _, id := range []string{"0", "-5", "9007199254740993", "-9223372036854775808", "0"} {
 		w.say(`{"type":"rooms","id":` + id + `}`)
-		if err := w.read(); err != nil {
-			t.Fatal(err)
+		for {
+			_, b, err := w.ws.Read(within(t, 10*time.Second))
+			if err != nil {
+				t.Fatalf("no answer to id %s: %v", id, err)
+			}
+			if bytes.Contains(b, []byte(`{"type":"ok","id":`+id+`,`)) {
+				break
+			}
 		}
-		w.ahead = nil
-	}
-	w.say(`{"type":"rooms","id":9007199254740993}`)
-	_, b, err := w.ws.Read(within(t, 10*time.Second))
-	if err != nil || !bytes.Contains(b, []byte(`"id":9007199254740993,`)) {
-		t.Errorf("the answer to id 9007199254740993 is %.200s (%v)", b, err)
 	}
 	w.refused("bad_request", "join", fields{"room": "universe", "positions": fields{"br-room": "yesterday"}})
 	w.refused("unknown_type", "history ", fields{"room": "br-room"})
