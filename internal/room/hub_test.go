@@ -201,7 +201,7 @@ func TestJoinAmidTalkLosesNothing(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
-				for range 500 { // together fewer than a resume brings
+				for range 350 { // together less than a resume brings
 					in.say("general", "talk")
 				}
 			})
