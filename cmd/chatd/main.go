@@ -21,7 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"chatd"
-	"chatd/internal/chat"
 	"chatd/internal/config"
 	"chatd/internal/directory"
 	"chatd/internal/feed"
@@ -83,7 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	events := feed.New(store.client, cfg.History)
 	relay := feed.NewRelay(store.client, cfg.Instance+"-"+newIncarnation(), log)
 	people := presence.New(store.client, feed.News, log)
-	rooms := directory.New(store.client, func(made chat.Room) (string, []byte) { return feed.Control, socket.Made(made) })
+	rooms := directory.New(store.client, socket.News{})
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{

@@ -22,6 +22,7 @@ const (
 
 	maxKeyBytes  = 64
 	maxPositions = 1000
+	maxBack      = 1 << 31
 )
 
 // A Request is one object from a client. Fields that its type does not use are
@@ -36,6 +37,7 @@ type Request struct {
 	Target    string            `json:"target"`
 	Key       string            `json:"key"`
 	Text      string            `json:"text"`
+	Back      int64             `json:"back"`
 	Limit     int               `json:"limit"`
 	Positions map[string]string `json:"positions"`
 }
@@ -119,10 +121,43 @@ type Limits struct {
 
 // A RoomInfo is a room as the list of rooms shows it.
 type RoomInfo struct {
-	Room   Room    `json:"room"`
-	Joined bool    `json:"joined"`
-	With   string  `json:"with,omitempty"`
-	Read   EventID `json:"read,omitempty"` // the last event that this person has read
+	Room   Room   `json:"room"`
+	Joined bool   `json:"joined"`
+	With   string `json:"with,omitempty"`
+	MarkInfo
+}
+
+// MarkInfo is a Mark as clients are told it.
+type MarkInfo struct {
+	Read     EventID `json:"read,omitempty"`
+	ReadSeq  int64   `json:"read_seq,omitempty"`
+	ReadBack int64   `json:"read_back,omitempty"`
+}
+
+// Info returns the mark as clients are told it.
+func (m Mark) Info() MarkInfo { return MarkInfo{m.Event, m.Event.Seq(), m.Back} }
+
+// A Mark is how far a person has read a room: up to Event, "" for nothing of it. Back
+// counts how often they marked something as unread: of two marks the one with the
+// larger Back is the later one, then the one with the larger seq. So marks may be told
+// in any order.
+type Mark struct {
+	Event EventID `json:"event"`
+	Back  int64   `json:"back,omitempty"`
+}
+
+// ParseMark returns the mark of a request, or a bad_request error.
+func ParseMark(event string, back int64) (Mark, error) {
+	id, err := ParseEventID("event", event)
+	switch {
+	case err != nil:
+		return Mark{}, err
+	case back < 0 || back > maxBack:
+		return Mark{}, BadRequest("back must be 0 to %d", int64(maxBack))
+	case id == "" && back == 0:
+		return Mark{}, BadRequest("event is missing")
+	}
+	return Mark{id, back}, nil
 }
 
 // Answers to requests. Type and ID are set by Encode.
@@ -157,7 +192,13 @@ type (
 		Answer
 		Rooms []RoomInfo `json:"rooms"`
 	}
-	// Done answers leave and read.
+	// Marked answers read: how far this person has read by now.
+	Marked struct {
+		Answer
+		Room Room `json:"room"`
+		MarkInfo
+	}
+	// Done answers leave.
 	Done struct {
 		Answer
 		Room Room `json:"room,omitempty"`
@@ -195,6 +236,13 @@ type Notice struct {
 	Joined   *bool  `json:"joined,omitempty"`
 	With     string `json:"with,omitempty"`
 	WithinMS int64  `json:"within_ms,omitempty"`
+}
+
+// Read tells a person's sockets how far they have read a room.
+type Read struct {
+	Type string `json:"type"`
+	Room Room   `json:"room"`
+	MarkInfo
 }
 
 // Encode returns v as one JSON object without a newline. v must be one of this

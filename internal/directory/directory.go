@@ -5,12 +5,14 @@
 //
 //	chatd:rooms              set: the public rooms
 //	chatd:user:{NAME}:rooms  set: the rooms on a person's list, direct conversations included
-//	chatd:user:{NAME}:read   hash ROOM -> the last event that the person has read
+//	chatd:user:{NAME}:read   hash ROOM -> "EVENT BACK": the last event that the person has read, and how often they
+//	                         went back before it; BACK is left out where it is 0
 package directory
 
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,12 +40,19 @@ func readKey(user string) string { return "chatd:user:{" + user + "}:read" }
 // ctx ends and fail with chat.ErrUnavailable.
 type Directory struct {
 	rdb  redis.UniversalClient
-	news func(made chat.Room) (channel string, notice []byte)
+	news News
 }
 
-// New returns the directory that rdb holds. news says where and how all instances
-// are told that a public room was made.
-func New(rdb redis.UniversalClient, news func(made chat.Room) (channel string, notice []byte)) *Directory {
+// News says where and how all instances are told of what changed.
+type News interface {
+	Channel() string
+	// Made tells of a new public room, Read of a person's read position that has moved.
+	Made(room chat.Room) (notice []byte)
+	Read(user string, room chat.Room, mark chat.Mark) (notice []byte)
+}
+
+// New returns the directory that rdb holds.
+func New(rdb redis.UniversalClient, news News) *Directory {
 	return &Directory{rdb, news}
 }
 
@@ -77,8 +86,7 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 		return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms on this list: leave some first."}
 	}
 	if !direct && !there.Val() {
-		channel, notice := d.news(room)
-		n, err := makeRoom.Run(ctx, d.rdb, []string{publicKey}, string(room), maxRooms, channel, notice).Int()
+		n, err := makeRoom.Run(ctx, d.rdb, []string{publicKey}, string(room), maxRooms, d.news.Channel(), d.news.Made(room)).Int()
 		if err != nil {
 			return false, false, chat.Unavailable("make room", err)
 		}
@@ -159,30 +167,49 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 		}
 	}
 	for i := range rooms {
-		rooms[i].Read = chat.EventID(read.Val()[string(rooms[i].Room)])
+		rooms[i].MarkInfo = parseMark(read.Val()[string(rooms[i].Room)]).Info()
 	}
 	slices.SortFunc(rooms, func(a, b chat.RoomInfo) int { return strings.Compare(string(a.Room), string(b.Room)) })
 	return rooms, nil
 }
 
-// markRead moves a read position forward, never back: two devices may tell of
-// theirs in any order. KEYS[1] positions, ARGV[1] room, ARGV[2] event, ARGV[3] its
-// seq, ARGV[4] how long positions are kept, seconds.
+// markRead moves a read position forward, and back only where it says so by a larger
+// BACK: devices may tell of theirs in any order, late and repeatedly, and come to the
+// same end. KEYS[1] positions, ARGV[1] room, ARGV[2] the new entry, ARGV[3] its
+// event's seq, ARGV[4] its BACK, ARGV[5] how long positions are kept, seconds, ARGV[6]
+// channel, ARGV[7] notice. Output: the entry as it stands. Atomic, so that what is
+// told last is what is kept.
 // A position whose seq was counted in a feed that is lost gives way after all, as
 // soon as the new feed is longer.
 var markRead = redis.NewScript(`
 local was = redis.call('HGET', KEYS[1], ARGV[1])
-if was and tonumber(string.match(was, '^%d+')) > tonumber(ARGV[3]) then return 0 end
+if was then
+  local event, back = string.match(was, '^(%S*) ?(%d*)$')
+  local seq, back = tonumber(string.match(event, '^%d+') or 0), tonumber(back) or 0
+  if back > tonumber(ARGV[4]) or (back == tonumber(ARGV[4]) and seq > tonumber(ARGV[3])) or was == ARGV[2] then return was end
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-return 1`)
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('PUBLISH', ARGV[6], ARGV[7])
+return ARGV[2]`)
 
-// MarkRead remembers that user has read the room up to event, if that is further
-// than what is remembered.
-func (d *Directory) MarkRead(ctx context.Context, user string, room chat.Room, event chat.EventID) error {
-	err := markRead.Run(ctx, d.rdb, []string{readKey(user)}, string(room), string(event), event.Seq(), int(keep.Seconds())).Err()
-	if err != nil {
-		return chat.Unavailable("mark read", err)
+// MarkRead remembers that user has read the room up to mark, if that is later than
+// what is remembered, and tells of it then. It returns what is remembered now.
+func (d *Directory) MarkRead(ctx context.Context, user string, room chat.Room, mark chat.Mark) (chat.Mark, error) {
+	entry := string(mark.Event)
+	if mark.Back > 0 {
+		entry += " " + strconv.FormatInt(mark.Back, 10)
 	}
-	return nil
+	now, err := markRead.Run(ctx, d.rdb, []string{readKey(user)}, string(room), entry, mark.Event.Seq(), mark.Back,
+		int(keep.Seconds()), d.news.Channel(), d.news.Read(user, room, mark)).Text()
+	if err != nil {
+		return chat.Mark{}, chat.Unavailable("mark read", err)
+	}
+	return parseMark(now), nil
+}
+
+func parseMark(entry string) chat.Mark {
+	event, back, _ := strings.Cut(entry, " ")
+	n, _ := strconv.ParseInt(back, 10, 64) // nothing is 0
+	return chat.Mark{Event: chat.EventID(event), Back: n}
 }

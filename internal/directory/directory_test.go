@@ -15,11 +15,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func news(made chat.Room) (string, []byte) { return "control", []byte("made " + made) }
+type news struct{}
+
+func (news) Channel() string            { return "control" }
+func (news) Made(room chat.Room) []byte { return []byte("made " + room) }
+func (news) Read(user string, room chat.Room, mark chat.Mark) []byte {
+	return fmt.Appendf(nil, "%s has read %s to %s, %d", user, room, mark.Event, mark.Back)
+}
 
 func TestMadeRoomsAreToldOnce(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news)
+		d := directory.New(rdb, news{})
 		sub := rdb.Subscribe(t.Context(), "control")
 		defer sub.Close()
 		if _, err := sub.Receive(t.Context()); err != nil {
@@ -41,7 +47,7 @@ func TestMadeRoomsAreToldOnce(t *testing.T) {
 
 func TestListsAreBounded(t *testing.T) {
 	rdb, _ := chattest.Embedded(t)
-	d := directory.New(rdb, news)
+	d := directory.New(rdb, news{})
 	for i := range 1001 {
 		_, _, err := d.Join(t.Context(), "alice", chat.Room(fmt.Sprintf("@alice:u%d", i)))
 		if (err != nil) != (i == 1000) {
@@ -55,7 +61,7 @@ func TestListsAreBounded(t *testing.T) {
 
 func TestListsOfRooms(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news)
+		d := directory.New(rdb, news{})
 		join := func(user string, room chat.Room, wantMade, wantListed bool) {
 			t.Helper()
 			made, listed, err := d.Join(t.Context(), user, room)
@@ -96,20 +102,57 @@ func TestListsOfRooms(t *testing.T) {
 	})
 }
 
+// Marks come late, repeatedly and in any order: of those told so far the latest counts,
+// and each that counts is told once.
 func TestReadPositionsOnlyAdvance(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news)
+		d := directory.New(rdb, news{})
 		if _, _, err := d.Join(t.Context(), "alice", "general"); err != nil {
 			t.Fatal(err)
 		}
-		for _, event := range []chat.EventID{"9-100", "10-50", "9-900", "2-1"} {
-			if err := d.MarkRead(t.Context(), "alice", "general", event); err != nil {
+		sub := rdb.Subscribe(t.Context(), "control")
+		defer sub.Close()
+		if _, err := sub.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct{ tell, want chat.Mark }{
+			{chat.Mark{Event: "9-100"}, chat.Mark{Event: "9-100"}},
+			{chat.Mark{Event: "10-50"}, chat.Mark{Event: "10-50"}},
+			{chat.Mark{Event: "10-50"}, chat.Mark{Event: "10-50"}},
+			{chat.Mark{Event: "9-900"}, chat.Mark{Event: "10-50"}},
+			{chat.Mark{Event: "2-1", Back: 1}, chat.Mark{Event: "2-1", Back: 1}}, // marked as unread
+			{chat.Mark{Event: "11-1"}, chat.Mark{Event: "2-1", Back: 1}},         // by a device that has not heard of it
+			{chat.Mark{Event: "11-1", Back: 1}, chat.Mark{Event: "11-1", Back: 1}},
+			{chat.Mark{Event: "2-1", Back: 1}, chat.Mark{Event: "11-1", Back: 1}}, // repeated late
+			{chat.Mark{Back: 12}, chat.Mark{Back: 12}},                            // all of it is unread
+			{chat.Mark{Event: "1-1", Back: 12}, chat.Mark{Event: "1-1", Back: 12}},
+		} {
+			before, err := d.List(t.Context(), "alice")
+			if err != nil {
 				t.Fatal(err)
 			}
+			was := chat.Mark{Event: before[0].Read, Back: before[0].ReadBack}
+			now, err := d.MarkRead(t.Context(), "alice", "general", step.tell)
+			if err != nil || now != step.want {
+				t.Fatalf("after %v it is %v, %v; want %v", step.tell, now, err, step.want)
+			}
+			rooms, err := d.List(t.Context(), "alice")
+			if err != nil || rooms[0].MarkInfo != step.want.Info() {
+				t.Fatalf("after %v it is listed as %+v, %v", step.tell, rooms, err)
+			}
+			if was == now {
+				continue
+			}
+			msg, err := sub.ReceiveMessage(t.Context())
+			if want := fmt.Sprintf("alice has read general to %s, %d", now.Event, now.Back); err != nil || msg.Payload != want {
+				t.Fatalf("heard %v, %v; want %q", msg, err, want)
+			}
 		}
-		rooms, err := d.List(t.Context(), "alice")
-		if err != nil || rooms[0].Read != "10-50" {
-			t.Fatalf("%+v, %v", rooms, err)
+		if n := rdb.Publish(t.Context(), "control", "end").Val(); n != 1 {
+			t.Fatal("nobody listens")
+		}
+		if msg, err := sub.ReceiveMessage(t.Context()); err != nil || msg.Payload != "end" {
+			t.Fatalf("heard %v, %v; want no more", msg, err)
 		}
 	})
 }
@@ -117,7 +160,7 @@ func TestReadPositionsOnlyAdvance(t *testing.T) {
 func TestWithoutRedisNothingIsKnown(t *testing.T) {
 	rdb, m := chattest.Embedded(t)
 	m.SetError("LOADING")
-	d := directory.New(rdb, news)
+	d := directory.New(rdb, news{})
 	if _, err := d.List(t.Context(), "alice"); !errors.Is(err, chat.ErrUnavailable) {
 		t.Fatal(err)
 	}

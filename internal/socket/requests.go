@@ -392,20 +392,17 @@ func (c *conn) markRead(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	event, err := chat.ParseEventID("event", req.Event)
+	mark, err := chat.ParseMark(req.Event, req.Back)
 	if err != nil {
 		return err
 	}
-	if event == "" {
-		return chat.BadRequest("event is missing")
-	}
-	if event.Seq() > c.srv.Hub.Head(c.out, name).Seq() {
+	if mark.Event.Seq() > c.srv.Hub.Head(c.out, name).Seq() {
 		return chat.BadRequest("event is not one of a room that is joined here")
 	}
-	if err := c.srv.Directory.MarkRead(ctx, c.ses.User, name, event); err != nil {
+	if mark, err = c.srv.Directory.MarkRead(ctx, c.ses.User, name, mark); err != nil {
 		return err
 	}
-	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
+	c.out.Push(chat.Encode(chat.Marked{Answer: chat.OK(*req.ID), Room: name, MarkInfo: mark.Info()}))
 	return nil
 }
 

@@ -71,7 +71,7 @@ type (
 		Without(ctx context.Context, room chat.Room, users ...string) ([]string, error)
 		Public(ctx context.Context) ([]chat.Room, error)
 		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
-		MarkRead(ctx context.Context, user string, room chat.Room, event chat.EventID) error
+		MarkRead(ctx context.Context, user string, room chat.Room, mark chat.Mark) (chat.Mark, error)
 	}
 	Presence interface {
 		Enter(ctx context.Context, room chat.Room, user string) ([]string, error)
@@ -347,14 +347,12 @@ type notice struct {
 	Made  chat.Room `json:"made,omitempty"`  // a public room that is new
 	For   string    `json:"for,omitempty"`   // the person on whose list Room is new, or whose list has changed
 	Room  chat.Room `json:"room,omitempty"`
+
+	Read *chat.Mark `json:"read,omitempty"` // how far that person has read Room
 }
 
 func (s *Server) notify(ctx context.Context, n notice) error {
-	data, err := json.Marshal(n)
-	if err != nil {
-		return err
-	}
-	return s.Relay.Notify(ctx, data)
+	return s.Relay.Notify(ctx, n.encode())
 }
 
 // LoginEnded tells all instances, this one included, to close the login's sockets.
@@ -392,6 +390,8 @@ func (s *Server) Control(data []byte) {
 		tell := chat.Encode(chat.Notice{Type: "room", Room: n.Made, Joined: &joined})
 		s.tell(tell, "")
 		s.Hub.Appeared([]chat.Room{n.Made})
+	case n.Read != nil:
+		s.tell(chat.Encode(chat.Read{Type: "read", Room: n.Room, MarkInfo: n.Read.Info()}), n.For)
 	case n.For != "":
 		joined := true
 		tell := chat.Encode(chat.Notice{Type: "room", Room: n.Room, Joined: &joined, With: n.Room.With(n.For)})
@@ -402,11 +402,24 @@ func (s *Server) Control(data []byte) {
 	}
 }
 
-// Made says how the relay's control channel tells of a public room that was made.
-func Made(name chat.Room) []byte {
-	data, err := json.Marshal(notice{Made: name})
+// News is how the relay's control channel tells of what changed in the directory.
+type News struct{}
+
+// Channel is the relay's control channel.
+func (News) Channel() string { return feed.Control }
+
+// Made tells of a public room that is new.
+func (News) Made(room chat.Room) []byte { return notice{Made: room}.encode() }
+
+// Read tells of how far a person has read a room.
+func (News) Read(user string, room chat.Room, mark chat.Mark) []byte {
+	return notice{For: user, Room: room, Read: &mark}.encode()
+}
+
+func (n notice) encode() []byte {
+	data, err := json.Marshal(n)
 	if err != nil {
-		panic("socket: " + err.Error()) // two strings
+		panic("socket: " + err.Error()) // plain strings and numbers
 	}
 	return data
 }

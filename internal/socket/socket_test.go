@@ -71,7 +71,7 @@ func newKit(t *testing.T, sendRate int) *kit {
 	k := &kit{T: t}
 	k.Server = socket.NewServer(socket.Options{
 		Instance: "one", TextMax: 100, Max: 100, Admit: 1000, SendRate: sendRate,
-		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: directory.New(rdb, func(made chat.Room) (string, []byte) { return feed.Control, socket.Made(made) }),
+		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: directory.New(rdb, socket.News{}),
 		Presence: presence.New(rdb, feed.News, log), Sessions: k, Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -458,6 +458,42 @@ func testRead(t *testing.T, c *cluster.Cluster) {
 	if r := listed(guest(t, c.Instances()[2].URL(), "rd-bob").connect(t), room); r["read"] != nil {
 		t.Fatalf("for bob it is %v", r)
 	}
+	hears := func(w *wire, event any, back any) {
+		t.Helper()
+		n := w.until("news of the mark", func(o map[string]any) bool { return o["type"] == "read" && o["room"] == room })
+		if n["read"] != event || n["read_back"] != back || event != nil && n["read_seq"] != float64(chat.EventID(event.(string)).Seq()) {
+			t.Fatalf("%s hears %v, want %v, %v", w.user, n, event, back)
+		}
+	}
+	for _, w := range []*wire{alice, phone} {
+		hears(w, first, nil)
+		hears(w, second, nil)
+	}
+	// Marked as unread on the phone: a late mark of another device does not undo it, a new one does.
+	phone.ok("join", fields{"room": room})
+	for _, step := range []struct {
+		who       *wire
+		mark      any
+		back      int
+		want      any
+		wantsBack any
+	}{
+		{phone, first, 1, first, 1.0}, {alice, second, 0, first, 1.0}, {alice, second, 1, second, 1.0}, {phone, "", 2, nil, 2.0},
+	} {
+		if a := step.who.ok("read", fields{"room": room, "event": step.mark, "back": step.back}); a["read"] != step.want || a["read_back"] != step.wantsBack {
+			t.Fatalf("after %v it is %v", step, a)
+		}
+	}
+	for _, w := range []*wire{alice, phone} {
+		hears(w, first, 1.0)
+		hears(w, second, 1.0)
+		hears(w, nil, 2.0)
+	}
+	if r := listed(alice, room); r["read"] != nil || r["read_back"] != 2.0 {
+		t.Fatalf("after it was marked as unread the room is %v", r)
+	}
+	alice.refused("bad_request", "read", fields{"room": room, "event": ""})
+	alice.refused("bad_request", "read", fields{"room": room, "event": second, "back": -1})
 	alice.refused("bad_request", "read", fields{"room": room, "event": "never"})
 	if chat.EventID(second.(string)).Seq() != 2 {
 		t.Fatalf("second event is %v", second)
