@@ -123,7 +123,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 		*seed = rand.Uint64N(1_000_000) + 1
 	}
 	faults := drill.Standard()
-	var env, build []string
+	var mistake *drill.Mistake
 	if *breaks != "" {
 		i := slices.IndexFunc(drill.Mistakes, func(m drill.Mistake) bool { return m.Name == *breaks })
 		if i < 0 {
@@ -132,8 +132,8 @@ func run(ctx context.Context, args []string, out *os.File) error {
 		if *chatd != "" {
 			return errors.New("-break and -chatd: a mistake needs a build of its own")
 		}
-		env, build = []string{"CHATD_BREAK=" + *breaks}, []string{"-tags", "breakable"}
-		*plan = cmp.Or(*plan, strings.Join(drill.Mistakes[i].Faults, ","))
+		mistake = &drill.Mistakes[i]
+		*plan = cmp.Or(*plan, strings.Join(mistake.Faults, ","))
 	}
 	switch {
 	case *plan != "":
@@ -156,7 +156,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	p := newProgress(out)
 	opts := drill.Options{
 		Faults: faults, Random: *random, Seed: *seed, People: *people, Rooms: *rooms, Pace: *pace, Instances: *instances,
-		Dir: *dir, Chatd: *chatd, Env: env, Browsers: *browsers, Script: script, Progress: p.say, Row: p.row,
+		Dir: *dir, Chatd: *chatd, Browsers: *browsers, Script: script, Progress: p.say, Row: p.row,
 	}
 	if file != nil {
 		opts.History = file
@@ -166,7 +166,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	if *url != "" {
 		result, err = drill.Watch(ctx, opts, *url, time.Duration(*minutes*float64(time.Minute)), *command)
 	} else {
-		result, err = start(ctx, &opts, build)
+		result, err = start(ctx, &opts, mistake)
 	}
 	p.done()
 	if err != nil {
@@ -199,8 +199,8 @@ func run(ctx context.Context, args []string, out *os.File) error {
 }
 
 // start runs the drill on a system of its own, in a temporary folder and on a chatd
-// that it builds, if opts name none.
-func start(ctx context.Context, opts *drill.Options, build []string) (*drill.Result, error) {
+// that it builds, if opts name none: one that makes the mistake, if it is not nil.
+func start(ctx context.Context, opts *drill.Options, mistake *drill.Mistake) (*drill.Result, error) {
 	if opts.Dir == "" {
 		var err error
 		if opts.Dir, err = os.MkdirTemp("", "drill-"); err != nil {
@@ -212,7 +212,7 @@ func start(ctx context.Context, opts *drill.Options, build []string) (*drill.Res
 	if opts.Chatd == "" {
 		opts.Chatd = filepath.Join(opts.Dir, "chatd")
 		opts.Progress("building chatd")
-		if err := cluster.Build(ctx, opts.Chatd, build...); err != nil {
+		if err := mistake.Build(ctx, opts.Chatd); err != nil {
 			return nil, err
 		}
 	}

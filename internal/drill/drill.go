@@ -36,9 +36,8 @@ type Options struct {
 	Pace   time.Duration // between two messages of one person, on average
 
 	Instances int
-	Dir       string   // a short path: logs, sockets, Redis's data
-	Chatd     string   // the program; see cluster.Build
-	Env       []string // further variables of the instances
+	Dir       string // a short path: logs, sockets, Redis's data
+	Chatd     string // the program; see cluster.Build
 
 	Browsers int    // headless Chromiums among the people of each act
 	Script   string // cmd/drill/browsers.js, if there are any
@@ -178,7 +177,7 @@ func (d *drill) system(ctx context.Context, result *Result, dir string, l *links
 	defer cancel()
 	opts := cluster.Options{
 		Dir: filepath.Join(d.Dir, dir), Chatd: d.Chatd, Instances: d.Instances,
-		Env: append([]string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)}, d.Env...),
+		Env: []string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)},
 		Died: func(p *cluster.Process, how error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()

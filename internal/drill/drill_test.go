@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -279,27 +277,6 @@ func TestShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0", time.Microsecond: "1 ms", 250 * time.Millisecond: "250 ms", 12340 * time.Millisecond: "12.3 s"} {
 		if got := Short(d); got != want {
 			t.Errorf("%v: got %q, want %q", d, got, want)
-		}
-	}
-}
-
-// A program that is not made for it must not have the mistakes.
-func TestMistakesAreNotInTheProgram(t *testing.T) {
-	files, err := filepath.Glob("../mistake/*.go")
-	if err != nil || len(files) != 2 {
-		t.Fatalf("got %v, %v", files, err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		breakable := strings.HasPrefix(string(text), "//go:build breakable\n")
-		if !breakable && !strings.HasPrefix(string(text), "//go:build !breakable\n") {
-			t.Errorf("%s is in builds of both kinds", file)
-		}
-		if !breakable && strings.Contains(string(text), "import") {
-			t.Errorf("%s can do something", file)
 		}
 	}
 }

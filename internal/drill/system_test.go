@@ -13,8 +13,8 @@ import (
 	"chatd/internal/cluster"
 )
 
-// build returns a folder for a run, and a chatd that is built with args.
-func build(t *testing.T, args ...string) (dir, chatd string) {
+// build returns a folder for a run, and a chatd that makes the mistake, if any.
+func build(t *testing.T, mistake *Mistake) (dir, chatd string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "drill-") // t.TempDir is too long for sockets
 	if err != nil {
@@ -26,27 +26,27 @@ func build(t *testing.T, args ...string) (dir, chatd string) {
 		}
 	})
 	chatd = filepath.Join(dir, "chatd")
-	if err := cluster.Build(t.Context(), chatd, args...); err != nil {
+	if err := mistake.Build(t.Context(), chatd); err != nil {
 		t.Fatal(err)
 	}
 	return dir, chatd
 }
 
-// run drills a chatd that is built with args.
-func run(t *testing.T, names []string, env []string, args ...string) *Result {
+// run drills a chatd that makes the mistake, if any.
+func run(t *testing.T, names []string, mistake *Mistake) *Result {
 	t.Helper()
 	faults, err := Find(names)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, chatd := build(t, args...)
+	dir, chatd := build(t, mistake)
 	history, err := os.Create(filepath.Join(dir, "history.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer history.Close()
 	result, err := Run(t.Context(), Options{Faults: faults, Seed: 1, People: 30, Rooms: 3, Pace: 500 * time.Millisecond,
-		Instances: 3, Dir: dir, Chatd: chatd, Env: env, History: history})
+		Instances: 3, Dir: dir, Chatd: chatd, History: history})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestEachMistakeIsFound(t *testing.T) {
 				"join-buffer": func(r *Row) int { return r.Disagree + r.Other },
 				"shutdown":    func(r *Row) int { return r.SocketsLost },
 			}[m.Name]
-			result := run(t, m.Faults, []string{"CHATD_BREAK=" + m.Name}, "-tags", "breakable")
+			result := run(t, m.Faults, &m)
 			n := 0
 			for i := range result.Rows {
 				n += found(&result.Rows[i])
@@ -97,16 +97,9 @@ func TestEachMistakeIsFound(t *testing.T) {
 	}
 }
 
-// A build for mistakes that makes none must pass: it is not the tag that is found.
-func TestBreakableBuildThatMakesNoMistakePasses(t *testing.T) {
-	if !run(t, []string{"herd"}, nil, "-tags", "breakable").Held() {
-		t.Error("a promise was broken")
-	}
-}
-
 // Somebody's own system, whose owner kills an instance.
 func TestWatch(t *testing.T) {
-	dir, chatd := build(t)
+	dir, chatd := build(t, nil)
 	c, err := cluster.Start(t.Context(), cluster.Options{Dir: filepath.Join(dir, "own"), Chatd: chatd, Instances: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +123,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestBrowsersAmongThePeople(t *testing.T) {
-	dir, chatd := build(t)
+	dir, chatd := build(t, nil)
 	faults, err := Find([]string{"haproxy"})
 	if err != nil {
 		t.Fatal(err)

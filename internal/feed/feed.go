@@ -15,7 +15,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"chatd/internal/chat"
-	"chatd/internal/mistake"
 )
 
 // keyTTL is how long a sender's key is remembered. The contract says at least
@@ -74,12 +73,8 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 	}{d.From, d.Key, d.Target, d.Text})
 	tail[0] = ',' // it goes on where the script's part ends
 
-	key := keyKey(d.Room, d.From, d.Key)
-	if mistake.NoDedupe {
-		key += nonce()
-	}
 	res, err := appendScript.Run(ctx, f.rdb,
-		[]string{feedKey(d.Room), key, editsKey(d.Room), goneKey(d.Room)},
+		[]string{feedKey(d.Room), keyKey(d.Room, d.From, d.Key), editsKey(d.Room), goneKey(d.Room)},
 		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, liveChannel(d.Room)).StringSlice()
 	if err != nil {
 		return Receipt{}, chat.Unavailable("append", err)

@@ -1,9 +1,6 @@
 package room
 
-import (
-	"chatd/internal/chat"
-	"chatd/internal/mistake"
-)
+import "chatd/internal/chat"
 
 const (
 	// heldBytes bounds what a room holds back while it reads what it missed.
@@ -49,7 +46,7 @@ func (m *merge) event(ev chat.Event) (out []chat.Event, gap bool) {
 	switch {
 	case !m.live:
 		m.hold(ev)
-	case ev.Prev == m.head || mistake.NoGapCheck:
+	case ev.Prev == m.head:
 		m.advance(ev.ID)
 		return []chat.Event{ev}, false
 	case m.knows(ev.ID):
@@ -64,9 +61,6 @@ func (m *merge) event(ev chat.Event) (out []chat.Event, gap bool) {
 // doubt says that events may have been missed. It reports whether there is now a
 // gap to fill; there is none to fill twice.
 func (m *merge) doubt() (gap bool) {
-	if mistake.NoGapCheck {
-		return false
-	}
 	if !m.live {
 		m.let = true
 		return false

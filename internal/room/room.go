@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"chatd/internal/chat"
-	"chatd/internal/mistake"
 )
 
 // A Room is what this instance's readers of one room share: what goes out next,
@@ -200,9 +199,6 @@ func (r *Room) fanOutLocked(events []chat.Event) {
 		for rd, s := range r.subs {
 			if s.live {
 				rd.Push(ev.Data)
-				continue
-			}
-			if mistake.NoJoinBuffer {
 				continue
 			}
 			if s.size += len(ev.Data); s.size > heldBytes {

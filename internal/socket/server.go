@@ -25,7 +25,6 @@ import (
 
 	"chatd/internal/chat"
 	"chatd/internal/feed"
-	"chatd/internal/mistake"
 	"chatd/internal/room"
 	"chatd/internal/session"
 )
@@ -491,9 +490,6 @@ func (s *Server) Drain(ctx context.Context) {
 	s.mu.Unlock()
 	if left == 0 {
 		s.finish()
-	}
-	if mistake.FastShutdown {
-		return
 	}
 	s.tell(drainNotice(total/2), "")
 	select {
