@@ -11,6 +11,8 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 )
@@ -56,15 +58,44 @@ func (p *pages) load() error {
 		return fmt.Errorf("read static files: %w", err)
 	}
 	p.hash = hex.EncodeToString(h.Sum(nil)[:8])
+	modules, err := imports(p.files, "js/main.js")
+	if err != nil {
+		return err
+	}
 	p.html = map[string]*template.Template{}
+	functions := template.FuncMap{
+		"asset":   func(name string) string { return "/static/" + p.hash + "/" + name },
+		"modules": func() []string { return modules },
+	}
 	for _, name := range pageNames {
-		t := template.New("layout.html").Funcs(template.FuncMap{"asset": func(name string) string { return "/static/" + p.hash + "/" + name }})
+		t := template.New("layout.html").Funcs(functions)
 		if t, err = t.ParseFS(p.files, "templates/layout.html", "templates/"+name); err != nil {
 			return fmt.Errorf("parse page: %w", err)
 		}
 		p.html[name] = t
 	}
 	return nil
+}
+
+var importPattern = regexp.MustCompile(`(?m)^(?:import|export) [^;']*'(\.[^']+)';`)
+
+// imports returns what a module needs to run, itself left out: the modules that
+// it imports, and what these import. A browser that hears of all of them with
+// the page need not find one by reading another.
+func imports(files fs.FS, module string) ([]string, error) {
+	found := []string{module}
+	for i := 0; i < len(found); i++ {
+		text, err := fs.ReadFile(files, path.Join("static", found[i]))
+		if err != nil {
+			return nil, fmt.Errorf("imports of %s: %w", module, err)
+		}
+		for _, match := range importPattern.FindAllSubmatch(text, -1) {
+			if name := path.Join(path.Dir(found[i]), string(match[1])); !slices.Contains(found, name) {
+				found = append(found, name)
+			}
+		}
+	}
+	return found[1:], nil
 }
 
 func (p *pages) render(c echo.Context, status int, name string, data map[string]any) error {

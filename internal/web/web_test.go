@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -309,5 +310,23 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	}
 	if w := do(s, "GET", "/static/other/js/main.js"); w.Code != 200 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("another version's file: %d %q", w.Code, w.Header().Get("Cache-Control"))
+	}
+}
+
+func TestPageNamesAllModulesThatItNeeds(t *testing.T) {
+	files := fstest.MapFS{
+		"static/js/main.js":   {Data: []byte("import { a } from './a.js';\nimport './b/b.js';\nconst later = () => import('./late.js');\n")},
+		"static/js/a.js":      {Data: []byte("import {\n  b,\n} from './b/b.js';\n")},
+		"static/js/b/b.js":    {Data: []byte("export { c } from '../c.js';\n// from './none.js';\n")},
+		"static/js/c.js":      {Data: []byte("import './a.js';\n")},
+		"static/js/late.js":   {Data: []byte("")},
+		"static/js/broken.js": {Data: []byte("import './gone.js';\n")},
+	}
+	got, err := imports(files, "js/main.js")
+	if want := []string{"js/a.js", "js/b/b.js", "js/c.js"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("imports %v, %v; want %v", got, err, want)
+	}
+	if got, err := imports(files, "js/broken.js"); err == nil {
+		t.Errorf("a module that is not there: %v", got)
 	}
 }

@@ -1,0 +1,81 @@
+// The lists of conversations.
+
+import { text } from '../strings.js';
+import { List, find, make, paint, say } from './dom.js';
+
+/** @typedef {import('../view.js').Listed} Listed */
+/** @typedef {import('../view.js').Page} Page */
+
+export class Sidebar {
+  #on;
+  #menuDot = find('menu-dot', HTMLElement);
+  #joinName = find('join-name', HTMLInputElement);
+  #joinError = find('join-error', HTMLElement);
+  #lists = {
+    universe: new List(find('universe', HTMLElement)),
+    rooms: new List(find('rooms', HTMLElement)),
+    directs: new List(find('directs', HTMLElement)),
+    others: new List(find('others', HTMLElement)),
+  };
+
+  /** @param {import('../view.js').Handlers} handlers */
+  constructor(handlers) {
+    this.#on = handlers;
+    find('join', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#join(this.#joinName.value);
+    });
+    this.#joinName.addEventListener('input', () => (this.#joinError.hidden = true));
+  }
+
+  /**
+   * @param {Page} page
+   * @param {number} unread in all conversations
+   */
+  render(page, unread) {
+    const current = page.open?.name;
+    this.#list('universe', [page.universe], current);
+    this.#list('rooms', page.rooms, current);
+    this.#list('directs', page.directs, current);
+    this.#list('others', page.others, current);
+    this.#menuDot.hidden = unread === 0;
+  }
+
+  /**
+   * @param {'universe' | 'rooms' | 'directs' | 'others'} id
+   * @param {Listed[]} listed
+   * @param {string | undefined} current
+   */
+  #list(id, listed, current) {
+    const label = document.getElementById(`${id}-label`);
+    if (label) label.hidden = listed.length === 0;
+    this.#lists[id].show(listed.map(({ name, label, unread }) => ({
+      key: name,
+      sign: `${unread} ${name === current}`,
+      make: () => {
+        const direct = name.startsWith('@');
+        const mark = make('span', { class: direct ? 'avatar' : 'sigil' }, direct || id === 'universe' ? '' : '#');
+        mark.ariaHidden = 'true';
+        if (direct) paint(mark, label);
+        const button = make('button', { class: 'entry', click: () => this.#on.open(name) }, mark, make('bdi', {}, label));
+        if (id === 'universe') button.title = text.universeHint;
+        if (name === current) button.ariaCurrent = 'page';
+        if (unread) {
+          const badge = make('span', { class: 'badge' }, text.unread(unread));
+          badge.setAttribute('aria-label', text.unreadLabel(unread));
+          badge.setAttribute('role', 'img');
+          button.append(badge);
+        }
+        return make('li', {}, button);
+      },
+    })));
+  }
+
+  /** @param {string} name */
+  async #join(name) {
+    const reason = await this.#on.join(name);
+    if (reason === '' && this.#joinName.value === name) this.#joinName.value = '';
+    say(this.#joinError, reason && text.refused(name, reason));
+    this.#joinError.hidden = reason === '';
+  }
+}
