@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -24,39 +25,70 @@ type store struct {
 	stop     chan struct{}
 }
 
-// openRedis returns the Redis at url, which need not be there yet, or an embedded
-// one if url is empty.
-func openRedis(url string, log *slog.Logger) (*store, error) {
+// openRedis returns the Redis at this URL, which need not be there yet, or an
+// embedded one if it is empty.
+func openRedis(at string, log *slog.Logger) (*store, error) {
 	redis.SetLogger(libraryLog{log})
 	s := &store{stop: make(chan struct{})}
-	if url == "" {
+	if at == "" {
 		s.embedded = miniredis.NewMiniRedis()
 		if err := s.embedded.Start(); err != nil {
 			return nil, fmt.Errorf("start the embedded Redis: %w", err)
 		}
-		url = "redis://" + s.embedded.Addr()
+		at = "redis://" + s.embedded.Addr()
 		go s.passTime()
 	}
-	opts, err := redis.ParseURL(url)
+	client, err := newClient(at)
 	if err != nil {
 		return nil, fmt.Errorf("CHATD_REDIS_URL: %w", err)
 	}
-	// The client repeats a command whose answer was lost, and so runs it twice.
-	// Whoever may repeat here does so by itself, and knows what it repeats.
-	opts.MaxRetries = -1
-	opts.ContextTimeoutEnabled = true
-	opts.DialTimeout = 2 * time.Second
-	opts.ReadTimeout = 3 * time.Second
-	opts.WriteTimeout = 3 * time.Second
-	opts.PoolSize = 64
-	opts.MinIdleConns = 4
-	// Only a managed Redis announces maintenance; asking others is an error each time.
-	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	opts.DisableIdentity = true
-	client := redis.NewClient(opts)
 	client.AddHook(latency{})
 	s.client = client
 	return s, nil
+}
+
+const (
+	// The client repeats a command whose answer was lost, and so runs it twice.
+	// Whoever may repeat here does so by itself, and knows what it repeats.
+	maxRetries = -1
+
+	dialTimeout  = 2 * time.Second
+	readTimeout  = 3 * time.Second
+	writeTimeout = 3 * time.Second
+	poolSize     = 64
+	minIdleConns = 4
+)
+
+// newClient returns a client of the Redis at raw; of the master that sentinels at
+// raw name, if it has a master_name.
+func newClient(raw string) (*redis.Client, error) {
+	if u, err := url.Parse(raw); err == nil && u.Query().Has("master_name") {
+		return newFailoverClient(raw)
+	}
+	opts, err := redis.ParseURL(raw)
+	if err != nil {
+		return nil, err
+	}
+	opts.MaxRetries, opts.ContextTimeoutEnabled, opts.DisableIdentity = maxRetries, true, true
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = dialTimeout, readTimeout, writeTimeout
+	opts.PoolSize, opts.MinIdleConns = poolSize, minIdleConns
+	// Only a managed Redis announces maintenance; asking others is an error each time.
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(opts), nil
+}
+
+func newFailoverClient(raw string) (*redis.Client, error) {
+	opts, err := redis.ParseFailoverURL(raw)
+	if err != nil {
+		return nil, err
+	}
+	if opts.ReplicaOnly || opts.RouteByLatency || opts.RouteRandomly {
+		return nil, errors.New("chatd reads and writes at the master: want no replica_only, route_by_latency or route_randomly")
+	}
+	opts.MaxRetries, opts.ContextTimeoutEnabled, opts.DisableIdentity = maxRetries, true, true
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = dialTimeout, readTimeout, writeTimeout
+	opts.PoolSize, opts.MinIdleConns = poolSize, minIdleConns
+	return redis.NewFailoverClient(opts), nil
 }
 
 // libraryLog takes the lines that the client library writes by itself. What they

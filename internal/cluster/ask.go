@@ -14,34 +14,37 @@ import (
 	"time"
 )
 
-// RedisSay says one command, its words separated by spaces, to Redis and returns the
-// answer: a bulk or simple string or an integer as its text, an array with each
-// element on a line of its own. Redis' own errors are errors here.
-func (c *Cluster) RedisSay(ctx context.Context, command string) (string, error) {
-	return redisSay(ctx, c.Redis.Addr, command)
+// redisSay is [Cluster.RedisSay] to one at addr.
+func redisSay(ctx context.Context, addr, command string) (answer string, err error) {
+	err = talk(ctx, "tcp", addr, func(conn net.Conn) error {
+		if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
+			return err
+		}
+		if answer, err = readReply(bufio.NewReader(conn)); err != nil {
+			return fmt.Errorf("redis: %s: %w", command, err)
+		}
+		return nil
+	})
+	return answer, err
 }
 
-func redisSay(ctx context.Context, addr, command string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+const talkWithin = 2 * time.Second
+
+// talk connects, has a talk of at most talkWithin, and hangs up.
+func talk(ctx context.Context, network, addr string, what func(net.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, talkWithin)
 	defer cancel()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	conn, err := d.DialContext(ctx, network, addr)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
-		return "", err
+		return err
 	}
-	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
-		return "", err
-	}
-	answer, err := readReply(bufio.NewReader(conn))
-	if err != nil {
-		return "", fmt.Errorf("redis: %s: %w", command, err)
-	}
-	return answer, nil
+	return what(conn)
 }
 
 // readReply reads one answer of RESP, version 2.

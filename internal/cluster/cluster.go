@@ -44,6 +44,12 @@ type Options struct {
 	// addresses, name and Redis itself; no CHATD_ variable of this process gets through.
 	Env []string
 
+	// Replicas are the servers that follow Redis, 0 to 4. With any there are three sentinels
+	// too, through which the instances find the master; RedisAddr is not asked then.
+	Replicas int
+	// RedisArgs are further arguments of each redis-server ("--min-replicas-to-write", "1").
+	RedisArgs []string
+
 	// RedisAddr is asked once per instance for the host:port at which it reaches Redis,
 	// which is at real: a proxy that makes faults, say. nil, or "" for an answer: at real.
 	RedisAddr func(instance, real string) string
@@ -69,8 +75,10 @@ func (i *Instance) URL() string { return "http://" + i.Addr }
 
 // Cluster is what Start started.
 type Cluster struct {
-	Redis   *Process
-	HAProxy *Process
+	Redis     *Process   // the first of Redises
+	Redises   []*Process // with replicas the master may be any: see Master
+	Sentinels []*Process // none without replicas
+	HAProxy   *Process
 
 	opts   Options
 	dir    string // absolute
@@ -81,6 +89,7 @@ type Cluster struct {
 
 	mu        sync.Mutex
 	instances []*Instance // by slot
+	master    *Process    // of Redises, as far as known
 }
 
 // ErrTaken says that something else listens on Options.Addr.
@@ -95,6 +104,9 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Instances < 1 || opts.Instances > Slots {
 		return nil, fmt.Errorf("%d instances: want 1 to %d", opts.Instances, Slots)
 	}
+	if opts.Replicas < 0 || opts.Replicas > 4 {
+		return nil, fmt.Errorf("%d replicas: want 0 to 4", opts.Replicas)
+	}
 	root, err := Root()
 	if err != nil {
 		return nil, err
@@ -103,10 +115,8 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, sub := range []string{"log", "redis"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return nil, err
-		}
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
+		return nil, err
 	}
 	c := &Cluster{opts: opts, dir: dir, config: filepath.Join(root, "haproxy", "haproxy.cfg")}
 	if err := c.start(ctx); err != nil {
@@ -154,27 +164,10 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.startHAProxy(ctx)
 }
 
-func (c *Cluster) startRedis(ctx context.Context) error {
-	c.Redis = c.newProcess("redis", func() *exec.Cmd {
-		host, port, _ := strings.Cut(c.Redis.Addr, ":")
-		return exec.Command(c.redisServer, "--bind", host, "--port", port, "--dir", c.RedisDir(),
-			// Confirmed means kept, whatever dies: each write is on the disk before its answer.
-			"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no")
-	}, nil)
-	c.Redis.ready = func(ctx context.Context) error { return redisPing(ctx, c.Redis.Addr) }
-	return c.startOnFreePorts(ctx, c.Redis, &c.Redis.Addr)
-}
-
-// RedisURL is what the instances connect to, but for Options.RedisAddr.
-func (c *Cluster) RedisURL() string { return "redis://" + c.Redis.Addr }
-
-// RedisDir is the folder with Redis's append-only files.
-func (c *Cluster) RedisDir() string { return filepath.Join(c.dir, "redis") }
-
 func (c *Cluster) newInstance(slot int) *Instance {
 	i := &Instance{slot: slot}
 	name, redis := fmt.Sprintf("chatd-%d", slot), c.RedisURL()
-	if c.opts.RedisAddr != nil {
+	if c.opts.RedisAddr != nil && c.opts.Replicas == 0 {
 		if addr := c.opts.RedisAddr(name, c.Redis.Addr); addr != "" {
 			redis = "redis://" + addr
 		}
@@ -237,7 +230,7 @@ func (c *Cluster) Instances() []*Instance {
 	return slices.Clone(c.instances)
 }
 
-// Processes are all there are now, HAProxy first, Redis last.
+// Processes are all there are now, HAProxy first, Redis and its sentinels last.
 func (c *Cluster) Processes() []*Process {
 	var all []*Process
 	if c.HAProxy != nil {
@@ -246,10 +239,7 @@ func (c *Cluster) Processes() []*Process {
 	for _, i := range c.Instances() {
 		all = append(all, i.Process)
 	}
-	if c.Redis != nil {
-		all = append(all, c.Redis)
-	}
-	return all
+	return slices.Concat(all, c.Sentinels, c.Redises)
 }
 
 // Add starts one more instance and gives it to HAProxy, in the first free slot. It
@@ -319,7 +309,8 @@ func (c *Cluster) Shutdown(ctx context.Context) error {
 	}
 	stop(instances...)
 	stop(c.HAProxy)
-	stop(c.Redis)
+	stop(c.Sentinels...)
+	stop(c.Redises...)
 	return errors.Join(late...)
 }
 

@@ -84,28 +84,20 @@ func (c *Cluster) Runtime(ctx context.Context, command string) (string, error) {
 	return say(ctx, c.RuntimeSocket(), command)
 }
 
-func say(ctx context.Context, socket, command string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return "", err
-	}
-	if _, err := io.WriteString(conn, command+"\n"); err != nil {
-		return "", err
-	}
-	// The master's socket answers until we close our side.
-	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
-		return "", err
-	}
-	answer, err := io.ReadAll(conn)
-	return strings.TrimSpace(string(answer)), err
+func say(ctx context.Context, socket, command string) (answer string, err error) {
+	err = talk(ctx, "unix", socket, func(conn net.Conn) error {
+		if _, err := io.WriteString(conn, command+"\n"); err != nil {
+			return err
+		}
+		// The master's socket answers until we close our side.
+		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+			return err
+		}
+		all, err := io.ReadAll(conn)
+		answer = strings.TrimSpace(string(all))
+		return err
+	})
+	return answer, err
 }
 
 func (c *Cluster) enableSlot(ctx context.Context, i *Instance) error {

@@ -24,7 +24,7 @@ import (
 type Config struct {
 	Addr        string         // host:port for people and HAProxy; port 0 takes any free one
 	AdminAddr   string         // host:port for /metrics and profiles, not for the outside
-	RedisURL    string         // redis://, rediss:// or unix://; "" means the embedded Redis
+	RedisURL    string         // redis://, rediss:// or unix://, with master_name= of sentinels; "" means the embedded Redis
 	Instance    string         // 1 to 64 of A-Z a-z 0-9 . _ -; "" only where Addr's port is 0: see InstanceName
 	Guests      bool           // may people log in by name alone
 	Origins     []string       // allowed as a browser sends them, beyond the request's own host
@@ -50,7 +50,7 @@ func (c *Config) settings() []setting {
 	return []setting{
 		{"addr", "127.0.0.1:8080", "`host:port` where people and HAProxy connect; port 0 takes any free one", address(&c.Addr)},
 		{"admin-addr", "127.0.0.1:9080", "`host:port` of /metrics and profiles; not for the outside", address(&c.AdminAddr)},
-		{"redis-url", "", "`URL` of Redis: redis://, rediss:// or unix://; empty: an embedded one, which forgets at exit", redisURL(&c.RedisURL)},
+		{"redis-url", "", "`URL` of Redis: redis://, rediss:// or unix://, of sentinels with ?master_name=NAME&addr=HOST:PORT; empty: an embedded one, which forgets at exit", redisURL(&c.RedisURL)},
 		{"redis-url-file", "", "`file` that holds the URL of Redis, for secrets kept in files", text(&c.redisURLFile)},
 		{"instance", "", "this instance's `name`; empty: host name and port", instance(&c.Instance)},
 		{"guests", "true", "may people log in by name alone", boolean(&c.Guests)},

@@ -85,6 +85,10 @@ func TestWrongValuesNameTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		{"CHATD_REDIS_URL=http://127.0.0.1", "want redis://"},
 		{"CHATD_REDIS_URL=redis:///0", "want a host"},
 		{"CHATD_REDIS_URL=unix://", "want a path"},
+		{"CHATD_REDIS_URL=redis://s1:26379?master_name=", "want the master's name"},
+		{"CHATD_REDIS_URL=redis://s1?master_name=mymaster", "want the sentinel's port"},
+		{"CHATD_REDIS_URL=redis://s1:26379?addr=s2:26379", "want master_name"},
+		{"CHATD_REDIS_URL=redis://s1:26379?master_name=mymaster&addr=s2", "want host:port in each addr"},
 		{"CHATD_REDIS_URL_FILE=/nowhere/at/all", "no such file"},
 		{"CHATD_INSTANCE=a~b", "want 1 to 64"},
 		{"CHATD_INSTANCE=" + strings.Repeat("x", 65), "want 1 to 64"},
@@ -143,6 +147,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	for _, url := range []string{
 		"redis://app:hunter2@10.0.0.1:6379/0?sentinel_password=hunter2",
 		"unix://:hunter2@/run/redis.sock",
+		"redis://u:hunter2@s1:26379/0?addr=s2:26379&master_name=m&password=hunter2&username=app",
 		"http://app:hunter2@10.0.0.1",       // wrong scheme
 		"redis://app:hunter2%@10.0.0.1",     // not a URL
 		"redis://:hunter2@:6379",            // no host

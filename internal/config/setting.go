@@ -238,6 +238,9 @@ func redisURL(p *string) target {
 				if u.Hostname() == "" {
 					return fmt.Errorf("want a host: %s://host:6379/0", u.Scheme)
 				}
+				if err := sentinels(u); err != nil {
+					return err
+				}
 			case u.Scheme == "unix":
 				if u.Path == "" {
 					return errors.New("want a path: unix:///run/redis.sock")
@@ -258,6 +261,27 @@ func redisURL(p *string) target {
 	}
 }
 
+// sentinels checks what names sentinels in a URL: master_name, and addr for each
+// further one.
+func sentinels(u *url.URL) error {
+	query := u.Query()
+	further, named := query["addr"], query.Has("master_name")
+	switch {
+	case named && query.Get("master_name") == "":
+		return errors.New("want the master's name in the sentinels: master_name=mymaster")
+	case named && u.Port() == "":
+		return fmt.Errorf("want the sentinel's port: %s://%s:26379/0?master_name=…", u.Scheme, u.Hostname())
+	case !named && len(further) > 0:
+		return errors.New("addr names a further sentinel: want master_name with it")
+	}
+	for _, addr := range further {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+			return errors.New("want host:port in each addr, such as addr=sentinel-2:26379")
+		}
+	}
+	return nil
+}
+
 // redact hides what may be secret in a URL: the password, parameters with "pass"
 // in their name, and all of it where it is no URL.
 func redact(raw string) string {
@@ -265,12 +289,14 @@ func redact(raw string) string {
 	if err != nil || u.Opaque != "" || u.Scheme == "" {
 		return "xxxxx"
 	}
-	if query := u.Query(); len(query) > 0 {
-		for name := range query {
-			if strings.Contains(strings.ToLower(name), "pass") {
-				query.Set(name, "xxxxx")
-			}
+	query, hidden := u.Query(), false
+	for name := range query {
+		if strings.Contains(strings.ToLower(name), "pass") {
+			query.Set(name, "xxxxx")
+			hidden = true
 		}
+	}
+	if hidden || strings.ContainsAny(u.RawQuery, "%;") { // what does not parse may hide anything
 		u.RawQuery = query.Encode()
 	}
 	return u.Redacted()
