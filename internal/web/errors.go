@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -88,26 +89,12 @@ func (s *Server) fail(err error, c echo.Context) {
 		err = c.JSON(e.status, map[string]any{"error": map[string]string{"code": e.code, "message": message}})
 	} else {
 		err = s.pages.render(c, e.status, "error.html", map[string]any{
-			"Title": title(e.status), "Message": e.message, "ID": id, "Retry": e.status == http.StatusServiceUnavailable, "Instance": s.Instance,
+			"Status": strconv.Itoa(e.status), "Title": http.StatusText(e.status), "Code": e.code, "Message": e.message, "ID": id, "Retry": e.status == http.StatusServiceUnavailable, "Instance": s.Instance,
 		})
 	}
 	if err != nil {
 		s.Log.Debug("answer not written", "err", err)
 	}
-}
-
-func title(status int) string {
-	switch status {
-	case http.StatusServiceUnavailable:
-		return "Back in a moment"
-	case http.StatusNotFound:
-		return "There is nothing here"
-	case http.StatusForbidden:
-		return "This is not allowed"
-	case http.StatusInternalServerError:
-		return "Something went wrong"
-	}
-	return http.StatusText(status)
 }
 
 // recover keeps a fault in one request from ending the instance.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
@@ -13,8 +14,10 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/text/language"
 )
 
 // pages renders the templates and serves the static files.
@@ -28,7 +31,13 @@ type pages struct {
 	dev   bool
 	hash  string
 	html  map[string]*template.Template
+
+	languages language.Matcher
+	words     []map[string]any // by the matcher's index, as templates/strings has them
 }
+
+// languageCookie is how the page says which language a person has chosen.
+const languageCookie = "lang"
 
 var pageNames = []string{"login.html", "chat.html", "error.html"}
 
@@ -66,6 +75,8 @@ func (p *pages) load() error {
 	functions := template.FuncMap{
 		"asset":   func(name string) string { return "/static/" + p.hash + "/" + name },
 		"modules": func() []string { return modules },
+		"fill":    func(words, key, value string) string { return strings.ReplaceAll(words, "{"+key+"}", value) },
+		"word":    word,
 	}
 	for _, name := range pageNames {
 		t := template.New("layout.html").Funcs(functions)
@@ -74,6 +85,38 @@ func (p *pages) load() error {
 		}
 		p.html[name] = t
 	}
+	return p.loadWords()
+}
+
+// loadWords reads what the pages say, a file for each language. Who wants none of
+// them gets the first, English.
+func (p *pages) loadWords() error {
+	names, err := fs.Glob(p.files, "templates/strings/*.json")
+	if err != nil {
+		return err
+	}
+	names = append([]string{"templates/strings/en.json"}, names...)
+	var tags []language.Tag
+	p.words = nil
+	for i, name := range names {
+		if i > 0 && name == names[0] {
+			continue
+		}
+		data, err := fs.ReadFile(p.files, name)
+		if err != nil {
+			return fmt.Errorf("read words: %w", err)
+		}
+		tag, err := language.Parse(strings.TrimSuffix(path.Base(name), ".json"))
+		if err != nil {
+			return fmt.Errorf("language of %s: %w", name, err)
+		}
+		words := map[string]any{}
+		if err := json.Unmarshal(data, &words); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		tags, p.words = append(tags, tag), append(p.words, words)
+	}
+	p.languages = language.NewMatcher(tags)
 	return nil
 }
 
@@ -98,6 +141,28 @@ func imports(files fs.FS, module string) ([]string, error) {
 	return found[1:], nil
 }
 
+// wordsFor returns the words in the language that a person has chosen on the page,
+// else in the one that their browser asks for.
+func (p *pages) wordsFor(r *http.Request) map[string]any {
+	var chosen string
+	if c, err := r.Cookie(languageCookie); err == nil {
+		chosen = c.Value
+	}
+	_, i := language.MatchStrings(p.languages, chosen, r.Header.Get("Accept-Language"))
+	return p.words[i]
+}
+
+// word returns one word of a group, as "errors" and a code, or what stands in for it.
+func word(words map[string]any, group, key, instead string) string {
+	if of, ok := words[group].(map[string]any); ok {
+		if s, ok := of[key].(string); ok {
+			return s
+		}
+	}
+	return instead
+}
+
+// render answers with a page. It adds T to the data: the words of the person's language.
 func (p *pages) render(c echo.Context, status int, name string, data map[string]any) error {
 	if p.dev {
 		fresh, err := newPages(p.files, false)
@@ -106,6 +171,7 @@ func (p *pages) render(c echo.Context, status int, name string, data map[string]
 		}
 		p = fresh
 	}
+	data["T"] = p.wordsFor(c.Request())
 	var b bytes.Buffer
 	if err := p.html[name].ExecuteTemplate(&b, "layout", data); err != nil {
 		return fmt.Errorf("render %s: %w", name, err)

@@ -181,14 +181,22 @@ func (s *Server) loginPage(c echo.Context) error {
 	case !errors.Is(err, session.ErrNone):
 		return err
 	}
-	return s.loginForm(c, http.StatusOK, "", "")
+	return s.loginForm(c, http.StatusOK, "", nil)
 }
 
-func (s *Server) loginForm(c echo.Context, status int, username, message string) error {
+func (s *Server) loginForm(c echo.Context, status int, username string, refused *chat.Error) error {
+	if refused == nil {
+		refused = &chat.Error{}
+	}
 	return s.pages.render(c, status, "login.html", map[string]any{
-		"Username": username, "Error": message, "Guests": s.Guests, "Instance": s.Instance,
+		"Username": username, "Code": refused.Code, "Error": refused.Message, "Guests": s.Guests, "Instance": s.Instance,
 	})
 }
+
+var (
+	errNoAccounts = &chat.Error{Code: "no_accounts", Message: "There are no accounts with passwords here. Log in with a name alone."}
+	errNoGuests   = &chat.Error{Code: "no_guests", Message: "Guests cannot log in here."}
+)
 
 func (s *Server) login(c echo.Context) error {
 	username, password := c.FormValue("username"), c.FormValue("password")
@@ -196,11 +204,13 @@ func (s *Server) login(c echo.Context) error {
 	var refused *chat.Error
 	switch {
 	case errors.As(err, &refused):
-		return s.loginForm(c, http.StatusUnauthorized, username, refused.Message)
 	case password != "":
-		return s.loginForm(c, http.StatusUnauthorized, username, "There are no accounts with passwords here. Log in with a name alone.")
+		refused = errNoAccounts
 	case !s.Guests:
-		return s.loginForm(c, http.StatusUnauthorized, username, "Guests cannot log in here.")
+		refused = errNoGuests
+	}
+	if refused != nil {
+		return s.loginForm(c, http.StatusUnauthorized, username, refused)
 	}
 	_, former, err := s.Sessions.Begin(c.Response(), c.Request(), user)
 	if err != nil {

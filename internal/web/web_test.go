@@ -59,7 +59,7 @@ func (p *parts) Deaf() (time.Duration, bool) { return p.deaf, !p.never }
 func newServer(t *testing.T) (*Server, *parts) {
 	t.Helper()
 	page := func(name string) *fstest.MapFile {
-		return &fstest.MapFile{Data: []byte(`{{define "body"}}` + name + ` {{.Error}}{{.Message}}{{end}}`)}
+		return &fstest.MapFile{Data: []byte(`{{define "body"}}` + name + ` {{with .Error}}{{.}}{{end}}{{with .Message}}{{word $.T "errors" $.Code .}}{{end}}{{end}}`)}
 	}
 	p := &parts{}
 	s, err := New(Options{
@@ -67,7 +67,9 @@ func newServer(t *testing.T) (*Server, *parts) {
 		Files: fstest.MapFS{
 			"templates/layout.html": {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
 			"templates/login.html":  page("login"), "templates/chat.html": page("chat"), "templates/error.html": page("error"),
-			"static/js/main.js": {Data: []byte("export {}")},
+			"static/js/main.js":         {Data: []byte("export {}")},
+			"templates/strings/en.json": {Data: []byte(`{"lang":"en"}`)},
+			"templates/strings/de.json": {Data: []byte(`{"lang":"de","errors":{"unavailable":"Speicher"}}`)},
 		},
 		Sessions: p, Sockets: p, Directory: p, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
@@ -237,6 +239,28 @@ func TestReadinessWaitsForRedisOnce(t *testing.T) {
 	}
 	if w := do(s, "GET", "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), "Redis") {
 		t.Fatalf("readyz %d %s", w.Code, w.Body)
+	}
+}
+
+func TestPagesSpeakTheChosenLanguageElseTheBrowsers(t *testing.T) {
+	s, p := newServer(t)
+	p.err = chat.ErrUnavailable
+	const german, english = "error Speicher", "error The store"
+	for _, c := range []struct{ accept, chosen, want string }{
+		{"", "", english},
+		{"de-AT,de;q=0.9,en;q=0.5", "", german},
+		{"en-GB,de;q=0.5", "", english},
+		{"tlh", "", english},
+		{"en", "de", german},
+		{"de", "en", english},
+		{"de", ";;", german},
+	} {
+		if w := do(s, "GET", "/", "Accept-Language: "+c.accept, "Cookie: lang="+c.chosen); !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%+v: %s", c, w.Body)
+		}
+	}
+	if w := do(s, "GET", "/api/rooms", "Accept-Language: de"); !strings.Contains(w.Body.String(), "The store") {
+		t.Errorf("programs are spoken to in English: %s", w.Body)
 	}
 }
 

@@ -572,7 +572,7 @@ class Link {
 }
 
 function tooLong() {
-  return new FinalError({ type: 'error', id: 0, code: 'too_long', message: 'it is too long.' });
+  return new FinalError({ type: 'error', id: 0, code: 'too_long', message: '' });
 }
 
 /**

@@ -89,6 +89,8 @@ const outbox = new Outbox({
         return { type: 'send', room, key, text };
       });
       return ok.seq ?? 0;
+    } catch (err) {
+      throw err instanceof FinalError ? new FinalError({ type: 'error', id: 0, code: err.code, message: text.reason(err) }) : err;
     } finally {
       putOff.set(false);
     }
@@ -216,7 +218,7 @@ async function open(name) {
     try {
       room = await rooms.join(room);
     } catch (err) {
-      return err instanceof FinalError ? err.message : '';
+      return err instanceof FinalError ? text.reason(err) : '';
     }
     // Who went elsewhere while this one was on its way stays there.
     if (rooms.current !== before) return '';

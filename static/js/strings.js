@@ -1,75 +1,87 @@
-// All that the page says to people.
+// All that the page says to people. The words stand in templates/strings, a file for each language; the server writes
+// those of this page's language into it. What needs a number, a name or a date is put together here.
 
-const days = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
-const daysOfYears = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
-const times = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
+/** @typedef {typeof import('../../templates/strings/en.json')} Words */
+/** @typedef {Partial<Record<Intl.LDMLPluralRule, string>> & {other: string}} Forms */
 
-/** @param {number} n @param {string} one @param {string} many */
-const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
+/**
+ * How a language's words are said.
+ * @param {Words} words
+ * @param {string} [locale] whose dates and numbers; undefined for the browser's
+ */
+export function speak(words, locale) {
+  const days = new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: 'long' });
+  const daysOfYears = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'long', year: 'numeric' });
+  const times = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' });
+  const moments = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'medium' });
+  const numbers = new Intl.NumberFormat(locale);
+  const rules = new Intl.PluralRules(locale);
+  const lists = new Intl.ListFormat(locale);
 
-export const text = {
-  universe: 'Universe',
-  universeHint: 'What is said in all public rooms',
-  connecting: 'connecting…',
-  reconnecting: 'reconnecting…',
-  offline: 'offline',
-  you: 'you',
-  edited: 'edited',
-  sending: 'sending…',
-  waiting: 'waiting',
-  retry: 'Try again',
-  delete: 'Delete',
-  loading: 'Loading…',
-  empty: 'Nothing has been said here yet.',
-  beginning: 'This is the beginning.',
-  skipped: 'Earlier messages were skipped.',
-  lost: 'Some messages here could not be recovered.',
-  load: 'Load them',
-  newest: 'Newest messages',
-  full: 'Too many messages are waiting already. This one stays here.',
-  notKept: 'The message could not be kept. It stays here.',
-  putOff: 'Messages cannot be stored right now.',
-  tooOld: 'it is more than a day old, and may have been sent then.',
-  notLasting: 'This browser keeps nothing: messages that wait are lost when the page is closed.',
+  /** @param {string} words @param {Record<string, string | number>} values */
+  const fill = (words, values) => words.replace(/\{(\w+)\}/g, (whole, key) => {
+    const value = values[key];
+    return typeof value === 'number' ? numbers.format(value) : value ?? whole;
+  });
+  /** @param {Forms} forms @param {number} n @param {Record<string, string | number>} [values] */
+  const count = (forms, n, values) => fill(forms[rules.select(n)] ?? forms.other, { n, ...values });
 
-  /** @param {Date} date @param {Date} now */
-  day(date, now) {
-    const day = (/** @type {Date} */ of) => new Date(of.getFullYear(), of.getMonth(), of.getDate()).getTime();
-    const ago = Math.round((day(now) - day(date)) / 86_400_000);
-    if (ago === 0) return 'Today';
-    if (ago === 1) return 'Yesterday';
-    return ago > 0 && ago < 180 ? days.format(date) : daysOfYears.format(date);
-  },
-  /** @param {Date} date */
-  time: (date) => times.format(date),
-  /** @param {Date} date */
-  moment: (date) => moments.format(date),
-  /** @param {string} name */
-  write: (name) => `Message ${name}`,
-  /** @param {number} n */
-  here: (n) => `${n} here`,
-  /** @param {number} n */
-  unread: (n) => (n > 99 ? '99+' : String(n)),
-  /** @param {number} n */
-  unreadLabel: (n) => count(n, 'unread message', 'unread messages'),
-  /** @param {number} n */
-  held: (n) => `${count(n, 'message is', 'messages are')} kept here and will be sent.`,
-  /** @param {string} reason */
-  failed: (reason) => `Not sent: ${reason}`,
-  /** @param {number} n */
-  left: (n) => (n >= 0 ? `${n} left` : `${-n} too many`),
-  /** @param {string} name @param {string} reason */
-  refused: (name, reason) => `${name}: ${reason}`,
-  /** @param {string} room */
-  leave: (room) => `Leave ${room}`,
-  /** @param {string} instance */
-  instance: (instance) => `on ${instance}`,
-  /** @param {string[]} names */
-  typing(names) {
-    if (names.length === 0) return '';
-    if (names.length === 1) return `${names[0]} is typing…`;
-    if (names.length === 2) return `${names[0]} and ${names[1]} are typing…`;
-    return 'Several people are typing…';
-  },
-};
+  return {
+    ...words,
+    /** @param {Date} date @param {Date} now */
+    day(date, now) {
+      const day = (/** @type {Date} */ of) => new Date(of.getFullYear(), of.getMonth(), of.getDate()).getTime();
+      const ago = Math.round((day(now) - day(date)) / 86_400_000);
+      if (ago === 0) return words.today;
+      if (ago === 1) return words.yesterday;
+      return ago > 0 && ago < 180 ? days.format(date) : daysOfYears.format(date);
+    },
+    /** @param {Date} date */
+    time: (date) => times.format(date),
+    /** @param {Date} date */
+    moment: (date) => moments.format(date),
+    /** @param {string} name */
+    write: (name) => fill(words.write, { name }),
+    /** @param {number} n */
+    here: (n) => fill(words.here, { n }),
+    /** @param {number} n */
+    unread: (n) => (n > 99 ? fill(words.many, { n: 99 }) : numbers.format(n)),
+    /** @param {number} n */
+    unreadLabel: (n) => count(words.unreadLabel, n),
+    /** @param {number} n */
+    held: (n) => count(words.held, n),
+    /** @param {string} reason */
+    failed: (reason) => fill(words.failed, { reason }),
+    /** @param {number} n */
+    left: (n) => (n >= 0 ? fill(words.left, { n }) : fill(words.tooMany, { n: -n })),
+    /** @param {string} name @param {string} reason */
+    refused: (name, reason) => fill(words.refused, { name, reason }),
+    /** @param {string} room */
+    leave: (room) => fill(words.leave, { room }),
+    /** @param {string} instance */
+    instance: (instance) => fill(words.instance, { instance }),
+    /** @param {string[]} names */
+    typing(names) {
+      if (names.length === 0) return '';
+      return names.length > 2 ? words.severalTyping : count(words.typing, names.length, { names: lists.format(names) });
+    },
+    /**
+     * Why something was refused: in the server's own words where they are in this language, English, as they are more
+     * exact than its code.
+     * @param {{code: string, message: string}} failure
+     */
+    reason({ code, message }) {
+      /** @type {Record<string, string>} */
+      const errors = words.errors;
+      return (words.lang === 'en' && message) || (errors[code] ?? message);
+    },
+  };
+}
+
+const element = globalThis.document?.getElementById('strings');
+/** No words where there is no page, as in tests. @type {Words} */
+const words = JSON.parse(element?.textContent ?? '{}');
+/** The browser's own kind of the page's language, as en-GB of en. */
+const locale = globalThis.navigator?.languages?.find((each) => each.split('-')[0] === words.lang) ?? words.lang;
+
+export const text = speak(words, locale);
