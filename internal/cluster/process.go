@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Process is one program that the cluster looks after: an instance, Redis or
@@ -175,6 +177,26 @@ func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 
 // Resume lets a paused process go on (SIGCONT).
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+
+// LimitFiles makes each write of the process fail that would make a file longer than
+// so many bytes, as on a disk that is full; where the program can not do without, it
+// ends, which is no news. The limit ends with the run. One that does not run is left
+// alone.
+func (p *Process) LimitFiles(bytes int64) error {
+	r := p.expectEnd()
+	if r == nil {
+		return nil
+	}
+	var limit unix.Rlimit
+	if err := unix.Prlimit(r.pid, unix.RLIMIT_FSIZE, nil, &limit); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	limit.Cur = uint64(bytes)
+	if err := unix.Prlimit(r.pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return nil
+}
 
 // Wait waits until the process does not run, or ctx ends.
 func (p *Process) Wait(ctx context.Context) error {

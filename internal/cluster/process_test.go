@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -31,6 +32,15 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	case "well":
 		os.Exit(0)
+	case "write":
+		signal.Ignore(syscall.SIGXFSZ)
+		file := os.Getenv("CLUSTER_TEST_LOG")
+		for {
+			if err := os.WriteFile(file, make([]byte, 2000), 0o600); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+		}
 	case "taken":
 		fmt.Println("listen tcp 127.0.0.1:1: bind: address already in use")
 		os.Exit(1)
@@ -96,6 +106,29 @@ func TestDeathThatNobodyAskedForIsReported(t *testing.T) {
 	}
 	if p.PID() != 0 {
 		t.Errorf("pid %d of a dead process", p.PID())
+	}
+}
+
+func TestFullDiskIsAnErrorOfAWrite(t *testing.T) {
+	t.Setenv("CLUSTER_TEST_LOG", filepath.Join(t.TempDir(), "data"))
+	p, deaths := process(t, role("write"), at)
+	mustStart(t, p)
+	if err := p.LimitFiles(1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if log, err := os.ReadFile(p.Log); err != nil || !strings.Contains(string(log), "file too large") || p.ExitCode() != 1 {
+		t.Errorf("it ended with %d: %s, %v", p.ExitCode(), log, err)
+	}
+	select {
+	case how := <-deaths:
+		t.Errorf("reported as a death: %v", how)
+	default:
+	}
+	if err := p.LimitFiles(1); err != nil {
+		t.Errorf("of one that is gone: %v", err)
 	}
 }
 

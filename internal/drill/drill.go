@@ -60,7 +60,10 @@ type Row struct {
 	Pages     int `json:"browsers"`
 	Confirmed int `json:"confirmed"`
 
-	Lost      int `json:"lost"`
+	Lost        int `json:"lost"`
+	LostByRedis int `json:"lost_by_redis"` // by its settings' or its disk's fault, and said honestly
+	OutByRedis  int `json:"logged_out_by_redis"`
+
 	Doubled   int `json:"doubled"`
 	Reordered int `json:"reordered"`
 	LoggedOut int `json:"wrongly_logged_out"`
@@ -120,73 +123,84 @@ type drill struct {
 }
 
 // Run starts a system, runs its acts one after another, and stops the system. Faults
-// of links get a system of their own, whose parts reach each other through links.
+// of links get a system of their own, whose parts reach each other through links, and
+// faults of replicas one with replicas and sentinels.
 // The error is about what kept it from judging; a broken promise is none.
 func Run(ctx context.Context, opts Options) (*Result, error) {
 	d := begin(opts)
 	result := &Result{Seed: opts.Seed, Began: time.Now()}
 	d.rec.series.begin = result.Began
-	var plain, linked []Fault
+	var plain, linked, replicated []Fault
 	for _, f := range opts.Faults {
-		if f.links {
+		switch {
+		case f.links:
 			linked = append(linked, f)
-		} else {
+		case f.replicas:
+			replicated = append(replicated, f)
+		default:
 			plain = append(plain, f)
 		}
 	}
 	var random time.Time
-	next := func() (Fault, bool) {
-		if len(plain) > 0 {
-			f := plain[0]
-			plain = plain[1:]
-			return f, true
-		}
+	mixtures := func() (Fault, bool) {
 		if random.IsZero() {
 			random = time.Now().Add(opts.Random)
 		}
 		return mixture(d.rand), time.Now().Before(random)
 	}
 	if len(plain) > 0 || opts.Random > 0 {
-		if err := d.system(ctx, result, "system", nil, next); err != nil {
+		if err := d.system(ctx, result, "system", cluster.Options{}, nil, each(plain, mixtures)); err != nil {
 			return nil, err
 		}
 	}
 	if len(linked) > 0 {
 		l := newLinks()
 		defer l.close()
-		err := d.system(ctx, result, "linked", l, func() (Fault, bool) {
-			if len(linked) == 0 {
-				return Fault{}, false
-			}
-			f := linked[0]
-			linked = linked[1:]
-			return f, true
-		})
+		err := d.system(ctx, result, "linked", cluster.Options{RedisAddr: l.redis, FrontAddr: l.front}, l, each(linked, nil))
 		if err = errors.Join(err, l.err); err != nil {
+			return nil, err
+		}
+	}
+	if len(replicated) > 0 {
+		// As an operator would have it who does not want to wait for replicas, nor to go
+		// on alone.
+		opts := cluster.Options{Replicas: 2, RedisArgs: []string{"--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"}}
+		if err := d.system(ctx, result, "replicated", opts, nil, each(replicated, nil)); err != nil {
 			return nil, err
 		}
 	}
 	return result, d.end(result)
 }
 
+// each gives out the faults in their order, and then what more gives, if it is not nil.
+func each(faults []Fault, more func() (Fault, bool)) func() (Fault, bool) {
+	return func() (Fault, bool) {
+		switch {
+		case len(faults) > 0:
+			f := faults[0]
+			faults = faults[1:]
+			return f, true
+		case more != nil:
+			return more()
+		}
+		return Fault{}, false
+	}
+}
+
 // system starts a system in the folder dir, runs acts on it while there is a next
-// one, and stops it.
-func (d *drill) system(ctx context.Context, result *Result, dir string, l *links, next func() (Fault, bool)) error {
+// one, and stops it. opts say what is special about it.
+func (d *drill) system(ctx context.Context, result *Result, dir string, opts cluster.Options, l *links, next func() (Fault, bool)) error {
 	d.say("starting Redis, %d instances and HAProxy", d.Instances)
 	starting, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	opts := cluster.Options{
-		Dir: filepath.Join(d.Dir, dir), Chatd: d.Chatd, Instances: d.Instances,
-		Env: []string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)},
-		Died: func(p *cluster.Process, how error) {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.died = append(d.died, fmt.Sprintf("%s %v", p.Name, how))
-		},
+	opts.Dir, opts.Chatd, opts.Instances = filepath.Join(d.Dir, dir), d.Chatd, d.Instances
+	opts.Env = []string{"CHATD_DRAIN=" + drainTime.String(), "CHATD_HISTORY=1000000", fmt.Sprint("CHATD_TEXT_MAX=", textMax)}
+	opts.Died = func(p *cluster.Process, how error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.died = append(d.died, fmt.Sprintf("%s %v", p.Name, how))
 	}
-	if d.links = l; l != nil {
-		opts.RedisAddr, opts.FrontAddr = l.redis, l.front
-	}
+	d.links = l
 	var err error
 	if d.cluster, err = cluster.Start(starting, opts); err != nil {
 		return err
@@ -363,6 +377,7 @@ func (a *act) judge() {
 	report := a.rec.verdict()
 	a.rec.mu.Lock()
 	c, row := a.crowd, &a.row
+	row.LostByRedis, row.OutByRedis = report.LostByRedis, report.OutByRedis
 	row.Confirmed, row.Resumed, row.Repeated = report.Confirmed, report.Recovered, c.duplicates
 	row.SocketsLost, row.SocketsMoved, row.Failed = c.closed, c.moved, c.failed
 	row.DelayLongest, row.DelayP99 = c.delays.longest, c.delays.quantile(0.99)
@@ -398,7 +413,7 @@ func (a *act) judge() {
 	if report.Unknown > 0 {
 		a.broken("%d messages were never answered", report.Unknown)
 	}
-	if report.Refused > 0 {
+	if report.Refused > 0 && !a.fault.loses { // there may be nothing left to edit
 		a.broken("%d messages were refused", report.Refused)
 	}
 	if row.Confirmed == 0 {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -198,6 +200,59 @@ func TestRowThatWasNoticedDoesNotHold(t *testing.T) {
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// What Redis lost is no broken promise where the history says so, and is counted; there
+// may be nothing left to edit then.
+func TestLossOfRedisIsCounted(t *testing.T) {
+	for _, loses := range []bool{true, false} {
+		p := alice(&bytes.Buffer{})
+		a := &act{drill: &drill{rec: p.crowd.rec}, crowd: p.crowd, fault: Fault{loses: loses, bites: dataLost}}
+		ev := judge.Event{Type: "message", Key: "k", Text: "hello"}
+		edit := judge.Event{Type: "edited", Key: "e", Target: "1-1", Text: "hullo"}
+		for _, e := range []judge.Entry{
+			{Kind: judge.LoggedIn}, {Kind: judge.Sent, Event: ev}, {Kind: judge.Confirmed, Event: judge.Event{ID: "1-1", Key: "k", Seq: 1}},
+			{Kind: judge.DataLost}, {Kind: judge.LoggedOut}, {Kind: judge.LoggedIn}, {Kind: judge.Sent, Event: edit},
+			{Kind: judge.Refused, Event: edit, Code: "not_found"}, {Kind: judge.Feed},
+		} {
+			e.Client, e.User, e.Room = "alice", "alice", "den"
+			p.crowd.rec.add(e)
+		}
+		a.judge()
+		if a.row.LostByRedis != 1 || a.row.OutByRedis != 1 || a.row.Lost != 0 {
+			t.Errorf("got %+v", a.row)
+		}
+		if got := strings.Join(a.row.Broken, "; "); loses != (got == "") {
+			t.Errorf("loses %t: %q", loses, got)
+		}
+	}
+}
+
+func TestFindOfTwoThatNoSystemHas(t *testing.T) {
+	if _, err := Find([]string{"cut+failover"}); err == nil || !strings.Contains(err.Error(), "no such system") {
+		t.Errorf("got %v", err)
+	}
+	if f, err := Find([]string{"kill+failover"}); err != nil || !f[0].replicas || !f[0].loses {
+		t.Errorf("got %+v, %v", f, err)
+	}
+}
+
+func TestTailIsTheFileThatRedisAppendsTo(t *testing.T) {
+	dir := t.TempDir()
+	if _, _, err := tail(dir); err == nil {
+		t.Error("an empty folder has one")
+	}
+	if err := os.Mkdir(filepath.Join(dir, "appendonlydir"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"appendonly.aof.1.base.rdb": "base", "appendonly.aof.1.incr.aof": "seven b", "appendonly.aof.manifest": "m"} {
+		if err := os.WriteFile(filepath.Join(dir, "appendonlydir", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if file, size, err := tail(dir); err != nil || size != 7 || !strings.HasSuffix(file, ".incr.aof") {
+		t.Errorf("got %s of %d, %v", file, size, err)
 	}
 }
 

@@ -26,6 +26,8 @@ type Fault struct {
 	herd      bool          // its people come back all at once
 	long      time.Duration // how long making it takes, beyond the usual
 	links     bool          // it is done to a link: a system with links is needed
+	replicas  bool          // a system with replicas and sentinels is needed
+	loses     bool          // Redis may lose what it confirmed: its settings, or its disk, allow it
 	alone     bool          // not part of mixtures
 	delay     time.Duration // nobody may wait longer for another's line; 0: no bound
 
@@ -63,6 +65,18 @@ func Standard() []Fault {
 			make: killAll, heal: startDead, bites: socketsLost},
 		{Name: "redis", What: "kill -9 of Redis, started again after 2 s with its file", on: "redis", silent: true,
 			make: killRedis, heal: startRedis, bites: slow(time.Second)},
+		{Name: "stuck", What: "SIGSTOP of Redis for 5 s, then SIGCONT: late commands are run, late answers nobody hears", on: "redis", silent: true,
+			make: freezeRedis, heal: thawRedis, bites: slow(5 * time.Second)},
+		{Name: "memory", What: "Redis's memory is full for 3 s: it refuses all writes", on: "redis", silent: true,
+			make: stall("CONFIG SET maxmemory 1"), heal: saying("CONFIG SET maxmemory 0"), bites: slow(awayFor)},
+		{Name: "disk", What: "Redis's disk is full until it ends by itself, started again 2 s later with room", on: "redis", silent: true,
+			make: fillDisk, heal: startRedis, bites: slow(time.Second)},
+		{Name: "readonly", What: "Redis is made a replica of nobody for 3 s: it refuses all writes", on: "redis", silent: true,
+			make: stall("REPLICAOF 127.0.0.1 1"), heal: saying("REPLICAOF NO ONE"), bites: slow(awayFor)},
+		{Name: "commands", What: "CLIENT KILL of all connections that commands go through, ten times, in bursts", on: "redis",
+			make: killCommands},
+		{Name: "scripts", What: "SCRIPT FLUSH, ten times", on: "redis", unnoticed: true, delay: unnoticedDelay,
+			make: flushScripts},
 		{Name: "pubsub", What: "CLIENT KILL of all subscriptions, ten times and more", on: "redis",
 			make: killPubSub},
 		{Name: "reload", What: "reload of HAProxy, three times", on: "haproxy", unnoticed: true, delay: unnoticedDelay,
@@ -84,6 +98,22 @@ func Standard() []Fault {
 			silent: true, make: silencePeople, heal: healLinks, bites: slow(5 * time.Second)},
 		{Name: "far", What: "Redis far away for 5 s: 200 ms, and up to 100 ms more or less", on: "links", links: true,
 			make: slowRedis, heal: healLinks, bites: slow(200 * time.Millisecond)},
+		{Name: "narrow", What: "one in three people behind 1 KB/s for 5 s", on: "links", links: true,
+			silent: true, make: narrowPeople, heal: healLinks, bites: slow(time.Second)},
+		{Name: "handover", What: "SIGTERM of the master of Redis, which waits for its replicas; sentinels name another", on: "redis", replicas: true,
+			silent: true, make: handOver, heal: startRedises, bites: slow(time.Second)},
+		{Name: "master", What: "kill -9 of the master of Redis; sentinels name another", on: "redis", replicas: true, loses: true,
+			silent: true, make: killMaster, heal: startRedises, bites: slow(time.Second)},
+		{Name: "failover", What: "SENTINEL FAILOVER: another Redis becomes the master while the former lives and is written to", on: "redis", replicas: true, loses: true,
+			make: failOver},
+		{Name: "zombie", What: "SIGSTOP of the master of Redis until there is another, then SIGCONT", on: "redis", replicas: true, loses: true,
+			silent: true, make: freezeMaster, heal: thawMaster, bites: slow(time.Second)},
+		{Name: "torn", What: "kill -9 of Redis, the last 4 KiB of its file cut off, started again", on: "redis", alone: true, loses: true,
+			make: tearFile, bites: dataLost},
+		{Name: "older", What: "kill -9 of Redis, started again with a copy of its file that is 2 s older", on: "redis", alone: true, loses: true,
+			make: olderRedis, bites: dataLost},
+		{Name: "empty", What: "kill -9 of Redis, started again without its file; everybody logs in again", on: "redis", alone: true, loses: true,
+			make: emptyRedis, bites: dataLost},
 	}
 }
 
@@ -106,6 +136,9 @@ func Find(names []string) ([]Fault, error) {
 			other, err = find(second)
 			f = both(f, other)
 		}
+		if err == nil && f.links && f.replicas {
+			err = fmt.Errorf("%s: one needs links, the other replicas: there is no such system", name)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -116,7 +149,7 @@ func Find(names []string) ([]Fault, error) {
 
 // mixture is two faults that are made to different things.
 func mixture(r *rand.Rand) Fault {
-	all := slices.DeleteFunc(Standard(), func(f Fault) bool { return f.alone || f.links })
+	all := slices.DeleteFunc(Standard(), func(f Fault) bool { return f.alone || f.links || f.replicas })
 	one := all[r.IntN(len(all))]
 	other := one
 	for other.on == one.on {
@@ -129,7 +162,8 @@ func mixture(r *rand.Rand) Fault {
 func both(one, other Fault) Fault {
 	return Fault{
 		Name: one.Name + "+" + other.Name, What: one.What + "; meanwhile " + other.What,
-		herd: one.herd || other.herd, links: one.links || other.links, limit: 2 * usualLimit,
+		herd: one.herd || other.herd, links: one.links || other.links,
+		replicas: one.replicas || other.replicas, loses: one.loses || other.loses, limit: 2 * usualLimit,
 		make: func(ctx context.Context, a *act) error {
 			// Side by side: which comes first differs from run to run.
 			var wg sync.WaitGroup
@@ -163,6 +197,13 @@ func socketsLost(row *Row) error {
 func socketsMoved(row *Row) error {
 	if row.SocketsMoved == 0 {
 		return errors.New("nobody moved")
+	}
+	return nil
+}
+
+func dataLost(row *Row) error {
+	if row.LostByRedis == 0 {
+		return errors.New("Redis lost nothing")
 	}
 	return nil
 }
@@ -407,6 +448,16 @@ func silenceFront(ctx context.Context, a *act) error {
 
 func silencePeople(ctx context.Context, a *act) error {
 	if err := a.links.silence("people"); err != nil {
+		return err
+	}
+	if err := a.crowd.burst(ctx); err != nil {
+		return err
+	}
+	return a.pass(ctx, 5*time.Second)
+}
+
+func narrowPeople(ctx context.Context, a *act) error {
+	if err := a.links.narrow("people", 1); err != nil {
 		return err
 	}
 	if err := a.crowd.burst(ctx); err != nil {

@@ -22,6 +22,7 @@ type links struct {
 }
 
 func newLinks() *links {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // one toxic logs beside the logger that it is given
 	return &links{server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), all: map[string]*toxiproxy.Proxy{}}
 }
 
@@ -57,6 +58,11 @@ func (l *links) silence(name string) error {
 // slow lets everything come later by ms milliseconds, and up to jitter more or less.
 func (l *links) slow(name string, ms, jitter int) error {
 	return l.make(name, fmt.Sprintf(`"type":"latency","attributes":{"latency":%d,"jitter":%d}`, ms, jitter))
+}
+
+// narrow lets no more than so many KB through in a second, on each connection.
+func (l *links) narrow(name string, kbps int) error {
+	return l.make(name, fmt.Sprintf(`"type":"bandwidth","attributes":{"rate":%d}`, kbps))
 }
 
 var directions = []string{"upstream", "downstream"}

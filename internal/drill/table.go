@@ -23,6 +23,7 @@ var columns = []struct {
 	{"people", func(r *Row) string { return fmt.Sprint(r.People + r.Pages) }},
 	{"confirmed", func(r *Row) string { return fmt.Sprint(r.Confirmed) }},
 	{"lost", func(r *Row) string { return fmt.Sprint(r.Lost) }},
+	{"lost by Redis", func(r *Row) string { return fmt.Sprint(r.LostByRedis) }},
 	{"doubled", func(r *Row) string { return fmt.Sprint(r.Doubled) }},
 	{"reordered", func(r *Row) string { return fmt.Sprint(r.Reordered) }},
 	{"logged out", func(r *Row) string { return fmt.Sprint(r.LoggedOut) }},
@@ -96,7 +97,7 @@ func (r *Result) Verdict() string {
 
 // Summary is the result in figures.
 func (r *Result) Summary() string {
-	broken, people, confirmed := 0, 0, 0
+	broken, people, confirmed, byRedis := 0, 0, 0, 0
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		if !row.Held() {
@@ -104,11 +105,16 @@ func (r *Result) Summary() string {
 		}
 		people += row.People + row.Pages
 		confirmed += row.Confirmed
+		byRedis += row.LostByRedis
 	}
 	took := r.Ended.Sub(r.Began).Round(time.Second)
+	none := "none lost, doubled or out of order"
+	if byRedis > 0 {
+		none = fmt.Sprintf("none lost but %d by Redis itself, which everybody was told, none doubled or out of order", byRedis)
+	}
 	if broken == 0 {
-		return fmt.Sprintf("%d faults, %d people, %d messages confirmed, none lost, doubled or out of order. Seed %d, %v.",
-			len(r.Rows), people, confirmed, r.Seed, took)
+		return fmt.Sprintf("%d faults, %d people, %d messages confirmed, %s. Seed %d, %v.",
+			len(r.Rows), people, confirmed, none, r.Seed, took)
 	}
 	return fmt.Sprintf("%d of %d faults were not survived as promised; %d people, %d messages confirmed. Seed %d, %v.",
 		broken, len(r.Rows), people, confirmed, r.Seed, took)

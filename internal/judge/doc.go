@@ -19,13 +19,15 @@
 //	stale         a reader with every chance to catch up ended before the end of the feed, or on another one
 //	silent        continuity broke, and the reader was not told
 //	gap           a reader was told of a gap, though the feed still goes on from where the view ended
+//	taken back    a retraction stands in the feed, and what it took back as well
 //	wrong         the server broke the contract in a way that the client saw
 //	wrongly out   a login ended without cause
 //	wrongly in    something was served after the login had ended
 //
 // When Redis itself lost data (it came back empty or older than it was, or a
-// replica that was behind took over), the history says so. What was sent
-// before may then be missing, places may be given twice and gaps be shown; the
-// rest holds, above all that nobody who had seen what is missing was left untold.
+// replica that was behind took over), the history says so. What was sent before may
+// then be missing, but for what the history says Redis has kept; logins made before
+// may be gone, places may be given twice and gaps be shown. The rest holds, above
+// all that nobody who had seen what is missing was left untold.
 // What the feed keeps no more because of its age is no loss either.
 package judge

@@ -41,15 +41,21 @@ const (
 	LoggedOut Kind = "logged_out"
 	// DataLost says that Redis itself lost data, or may be about to.
 	DataLost Kind = "data_lost"
+	// Kept says that Redis holds all that was confirmed so far, whatever it loses
+	// from here on.
+	Kept Kind = "kept"
 	// Feed tells the Events of Room as a fresh login pages them, at the end.
 	Feed Kind = "feed"
 	// End says that Client had every chance to catch up in Room. It comes last.
 	End Kind = "end"
 )
 
-// Gone is the type of an event whose content was retracted. Other types are
-// only compared.
-const Gone = "gone"
+// Gone is the type of an event whose content was taken back, by one of type
+// Retracted. Other types are only compared.
+const (
+	Gone      = "gone"
+	Retracted = "retracted"
+)
 
 // An Event is a durable event of a room. Prev "" at a Seq above 1 means not known.
 type Event struct {

@@ -46,18 +46,24 @@ type Report struct {
 	Recovered   int `json:"recovered"` // of Shown, through a resume and not live
 	Gaps        int `json:"gaps"`      // honest ones, by reader
 	LostByRedis int `json:"lost_by_redis"`
-	Aged        int `json:"aged"` // confirmed, and older than what the feed keeps
+	OutByRedis  int `json:"out_by_redis"` // logins that Redis lost
+	Aged        int `json:"aged"`         // confirmed, and older than what the feed keeps
 }
 
 // A Judge takes a history entry by entry. It is not safe for concurrent use.
 type Judge struct {
 	n       int // entries so far
 	lost    int // the last DataLost among them, 0 for none
+	kept    int // the last Kept
+	losses  []loss
 	report  Report
 	rooms   map[string]*room
 	clients map[string]*client
 	outs    map[string]time.Time // user -> when all their logins ended
 }
+
+// A loss is a DataLost, and the last Kept before it.
+type loss struct{ at, kept int }
 
 type room struct {
 	name     string
@@ -80,7 +86,8 @@ type message struct {
 	client    string
 	sent      int // which entry
 	before    int // how many of the room were confirmed when this was sent
-	confirmed int // which entry, 0 for never
+	first     int // which entry confirmed it first, 0 for never
+	confirmed int // and last
 	at        time.Time
 	id        string // as confirmed
 	refused   bool
@@ -105,6 +112,7 @@ type gap struct {
 
 type client struct {
 	user  string
+	in    int // which entry logged it in last
 	out   bool
 	since time.Time
 }
@@ -152,7 +160,7 @@ func (j *Judge) Add(e Entry) int {
 	switch e.Kind {
 	case LoggedIn:
 		c := j.client(e.Client)
-		c.user, c.out = e.User, false
+		c.user, c.out, c.in = e.User, false, j.n
 		delete(j.outs, e.User)
 	case Opened:
 		for _, r := range j.rooms {
@@ -188,6 +196,9 @@ func (j *Judge) Add(e Entry) int {
 		}
 	case DataLost:
 		j.lost = j.n
+		j.losses = append(j.losses, loss{j.n, j.kept})
+	case Kept:
+		j.kept = j.n
 	case Feed:
 		j.page(e)
 	case End:
@@ -207,7 +218,11 @@ func (j *Judge) login(e Entry, c *client) {
 	}
 	switch e.Kind {
 	case LoggedOut:
-		if !out {
+		switch {
+		case out:
+		case j.lost > c.in:
+			j.report.OutByRedis++
+		default:
 			j.fault(Fault{At: e.At, What: "wrongly out", Client: e.Client, Detail: "nothing had ended this login"})
 		}
 	case Confirmed, Shown, Replaced:
@@ -251,6 +266,7 @@ func (j *Judge) confirmed(e Entry) {
 		j.fault(Fault{At: e.At, What: "clash", Room: e.Room, Client: e.Client, Key: m.Key, Detail: "refused, then confirmed"})
 	case m.confirmed == 0:
 		j.report.Confirmed++
+		m.first = j.n
 		r.answered = append(r.answered, m)
 	case m.id != e.Event.ID && j.lost < m.sent:
 		j.fault(Fault{At: e.At, What: "clash", Room: e.Room, Client: e.Client, Key: m.Key, ID: e.Event.ID, Detail: "confirmed before as event " + m.id})
@@ -418,9 +434,18 @@ func (j *Judge) page(e Entry) {
 	j.chain(e, "", e.Events)
 	r.feed, r.paged = e.Events, true
 	seen := map[id]string{}
+	taken := map[string]bool{}
+	for _, ev := range e.Events {
+		if ev.Type == Retracted {
+			taken[ev.Target] = true
+		}
+	}
 	for _, ev := range e.Events {
 		if ev.Type == Gone {
 			continue
+		}
+		if ev.Type != Retracted && (taken[ev.ID] || taken[ev.Target]) {
+			j.fault(Fault{At: e.At, What: "taken back", Room: e.Room, Key: ev.Key, ID: ev.ID, Detail: ev.say() + " was retracted, and can still be read"})
 		}
 		k := id{ev.From, ev.Key}
 		if first := seen[k]; first != "" && j.lost > 0 { // else see told it
@@ -445,6 +470,11 @@ func (j *Judge) Report() Report {
 		j.end(j.rooms[name])
 	}
 	return j.report
+}
+
+// mayBeLost says that a loss of data is reason enough for m not to be there.
+func (j *Judge) mayBeLost(m *message) bool {
+	return slices.ContainsFunc(j.losses, func(l loss) bool { return l.at > m.sent && l.kept < m.first })
 }
 
 func (j *Judge) end(r *room) {
@@ -493,7 +523,7 @@ func (j *Judge) end(r *room) {
 			switch {
 			case aged(m.Seq) && j.lost < m.sent:
 				j.report.Aged++
-			case j.lost > m.sent: // its answer may have been on the way when Redis lost it
+			case j.mayBeLost(m): // its answer may have been on the way when Redis lost it
 				j.report.LostByRedis++
 				continue // if it is in the feed, it came again, late
 			default:

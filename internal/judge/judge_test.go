@@ -55,7 +55,10 @@ func feed(events ...judge.Event) judge.Entry {
 
 func of(kind judge.Kind, client string) judge.Entry { return judge.Entry{Kind: kind, Client: client} }
 
-var lost = judge.Entry{Kind: judge.DataLost}
+var (
+	lost = judge.Entry{Kind: judge.DataLost}
+	kept = judge.Entry{Kind: judge.Kept}
+)
 
 // verdict judges a history whose entries are 0.4 s apart. Sends without an entry
 // of their own are put before it.
@@ -81,6 +84,9 @@ func words(r judge.Report) string {
 func TestWhatIsAFault(t *testing.T) {
 	sent := []judge.Entry{send(e1), send(e2), send(e3)}
 	edit := judge.Event{ID: "2a", Prev: "1a", Seq: 2, Type: "edited", From: "alice", Key: "e", Target: "1a", Text: "won"}
+	g1 := judge.Event{ID: "1a", Seq: 1, Type: judge.Gone}
+	take := judge.Event{ID: "2a", Prev: "1a", Seq: 2, Type: judge.Retracted, From: "alice", Key: "r", Target: "1a"}
+	take3 := judge.Event{ID: "3a", Prev: "2a", Seq: 3, Type: judge.Retracted, From: "alice", Key: "r", Target: "1a"}
 	with := func(base []judge.Entry, more ...judge.Entry) []judge.Entry {
 		return append(slices.Clone(base), more...)
 	}
@@ -97,6 +103,9 @@ func TestWhatIsAFault(t *testing.T) {
 		{"a page loaded again", with(sent, replace("b", "", e1, e2), of(judge.Opened, "b"), replace("b", "", e1, e2, e3), feed(e1, e2, e3), of(judge.End, "b")), ""},
 		{"an edit", []judge.Entry{send(e1), send(edit), replace("b", "", e1), show("b", edit), ok(edit), feed(e1, edit)}, ""},
 		{"a retraction", with(sent, replace("b", "", e1, e2), ok(e2), replace("c", "", e1, g2), feed(e1, g2, e3)), ""},
+		{"taken back", []judge.Entry{send(e1), send(take), ok(take), feed(g1, take)}, ""},
+		{"taken back, and still there", []judge.Entry{send(e1), send(take), feed(e1, take)}, "taken back"},
+		{"taken back, and its edit still there", []judge.Entry{send(e1), send(edit), send(take3), feed(g1, edit, take3)}, "taken back"},
 		{"refused and not kept", with(sent, refuse(e2), feed(e1)), ""},
 		{"unknown, kept or not", with(sent, feed(e1)), ""},
 
@@ -160,8 +169,16 @@ func TestWhatIsAFault(t *testing.T) {
 		{"out of order after a loss", with(sent, ok(e2), lost, feed(e1, ev("2b", "1a", "three"), ev("3b", "2b", "two"))), ""},
 		{"two branches after a loss", with(sent, replace("b", "", e1, e2), lost, replace("c", "", e1, f2, f3), feed(e1, f2, f3), of(judge.End, "c")), ""},
 
+		{"lost, and Redis had it", with(sent, ok(e1), kept, ok(e2), lost, feed()), "lost"},
+		{"lost, and Redis had only what was before", with(sent, ok(e1), kept, ok(e2), lost, feed(e1)), ""},
+		{"lost once, and kept since", with(sent, ok(e1), ok(e2), lost, kept, lost, feed(e1)), ""},
+		{"lost by the second loss, had by the first", with(sent, ok(e1), ok(e2), kept, lost, lost, feed(e1)), "lost"},
+		{"confirmed before it was kept, and again after a loss", with(sent, ok(e1), ok(e2), kept, lost, ok(e2), feed(e1)), "lost"},
+
 		{"a contract broken", []judge.Entry{{Kind: judge.Wrong, Client: "b", Note: "no answer"}}, "wrong"},
 		{"logged out for nothing", []judge.Entry{of(judge.LoggedIn, "b"), of(judge.LoggedOut, "b")}, "wrongly out"},
+		{"logged out by a loss", []judge.Entry{of(judge.LoggedIn, "b"), lost, of(judge.LoggedOut, "b")}, ""},
+		{"logged out after a loss", []judge.Entry{lost, of(judge.LoggedIn, "b"), of(judge.LoggedOut, "b")}, "wrongly out"},
 		{"logged out", []judge.Entry{of(judge.LoggedIn, "b"), of(judge.Ended, "b"), of(judge.LoggedOut, "b")}, ""},
 		{"logged out everywhere", []judge.Entry{{Kind: judge.LoggedIn, Client: "b", User: "bob"}, {Kind: judge.Ended, User: "bob"}, of(judge.LoggedOut, "b")}, ""},
 		{"served for a moment", with(sent, of(judge.LoggedIn, "b"), replace("b", ""), of(judge.Ended, "b"), show("b", e1), show("b", e2)), ""},
@@ -189,6 +206,9 @@ func TestWhatIsCounted(t *testing.T) {
 	want := judge.Report{Sent: 6, Confirmed: 2, Refused: 1, Unknown: 3, UnknownKept: 1, Shown: 3, Recovered: 1, Gaps: 1}
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("%+v\nwant %+v", r, want)
+	}
+	if r = verdict(of(judge.LoggedIn, "a"), lost, of(judge.LoggedOut, "a")); r.OutByRedis != 1 {
+		t.Errorf("logged out by Redis: %d, want 1: %v", r.OutByRedis, r.Faults)
 	}
 	r = verdict(send(e1), send(e2), ok(e1), ok(e2), lost, feed(ev("1b", "", "two")))
 	if r.LostByRedis != 2 {
