@@ -477,13 +477,13 @@ class Link {
   }
 
   /**
-   * Takes no more requests. Sends that are under way may still be answered here; whatever else is asked again elsewhere,
+   * Takes no more requests. What has a key and is under way may still be answered here; whatever else is asked again elsewhere,
    * as its answer would be about a socket that nobody listens to.
    */
   retire() {
     this.#retired = true;
     for (const [id, { request }] of this.#pending) {
-      if (request.type !== 'send') this.#settle(id)?.reject(new LostError());
+      if (!('key' in request)) this.#settle(id)?.reject(new LostError());
     }
     if (this.#pending.size === 0) return this.drop();
     this.#env.setTimeout(() => this.drop(), RETIRE_MS);

@@ -1,8 +1,9 @@
 // Where the parts of the page meet.
 
+import { changed, isWritten } from './changes.js';
 import { Connection } from './connection.js';
 import { Marks } from './marks.js';
-import { Outbox } from './outbox.js';
+import { Outbox, requestOf } from './outbox.js';
 import { FinalError, UNIVERSE, newKey } from './protocol.js';
 import { FIRST_ROOM, Rooms } from './rooms.js';
 import { FullError, openStore } from './store.js';
@@ -57,7 +58,7 @@ const connection = new Connection(
     },
     answer: (request, ok) => rooms.answer(request, ok),
     later: (request, code) => {
-      if (request.type === 'send' && code !== 'too_fast') putOff.set(true);
+      if ('key' in request && code !== 'too_fast') putOff.set(true);
     },
     resume: (ask) => rooms.resume(ask),
     out: () => location.assign('/login'),
@@ -84,10 +85,7 @@ const outbox = new Outbox({
   store,
   send: async (entry) => {
     try {
-      const ok = await connection.ask(() => {
-        const { room, key, text } = entry();
-        return { type: 'send', room, key, text };
-      });
+      const ok = await connection.ask(() => requestOf(entry()));
       return ok.seq ?? 0;
     } catch (err) {
       throw err instanceof FinalError ? new FinalError({ type: 'error', id: 0, code: err.code, message: text.reason(err) }) : err;
@@ -108,15 +106,11 @@ const view = new View({
   open: (name) => void open(name),
   join: (name) => open(asTyped(name)),
   leave: () => void leave(),
-  send: async (name, body) => {
-    try {
-      await outbox.add(name, body);
-      typedAt = 0;
-      return '';
-    } catch (err) {
-      return err instanceof FullError ? text.full : text.notKept;
-    }
+  send: (name, body) => {
+    typedAt = 0;
+    return keep(outbox.add(name, body));
   },
+  change: (name, what) => keep(outbox.change(name, what)),
   retry: (key) => void outbox.retry(key),
   discard: (key) => void outbox.delete(key),
   older: (name) => rooms.older(name).catch(() => false),
@@ -129,9 +123,22 @@ const view = new View({
     const room = rooms.get(name);
     if (room) rooms.read(room);
   },
-  draft: (name, body) => remember(`draft:${user}:${name}`, body, 'sessionStorage'),
-  drafted: (name) => remembered(`draft:${user}:${name}`, 'sessionStorage') ?? '',
+  draft: (name, body) => remember(`draft:${user}:${name}`, body),
+  drafted: (name) => remembered(`draft:${user}:${name}`) ?? '',
 });
+
+/**
+ * Resolves to why it could not be kept, or ''.
+ * @param {Promise<void>} kept
+ */
+async function keep(kept) {
+  try {
+    await kept;
+    return '';
+  } catch (err) {
+    return err instanceof FullError ? text.full : text.notKept;
+  }
+}
 
 /** @param {import('./connection.js').State} state */
 function stateChanged(state) {
@@ -309,6 +316,7 @@ function openPage() {
     const loading = rooms.all().some((room) => room.loading);
     return {
       name, kind: 'universe', title: text.universe, here: [], typing: [], lines, breaks, pending: [],
+      changes: changed(outbox.list()),
       hasOlder: edge !== null, loading, known: true,
     };
   }
@@ -317,6 +325,7 @@ function openPage() {
   const { timeline } = room;
   const lines = timeline.lines();
   outbox.heard(name, timeline.seq);
+  const entries = outbox.list(name);
   const mine = new Set(lines.filter(({ from }) => from === user).map(({ key }) => key));
   const partner = rooms.partner(name);
   return {
@@ -327,34 +336,28 @@ function openPage() {
     typing: rooms.typing(room),
     lines,
     breaks: timeline.breaks(),
-    pending: outbox.list(name).filter(({ key }) => !mine.has(key)),
+    pending: entries.filter(isWritten).filter(({ key }) => !mine.has(key)),
+    changes: changed(entries),
     hasOlder: timeline.hasOlder,
     loading: room.loading,
     known: timeline.head !== null,
   };
 }
 
-/**
- * @param {string} key
- * @param {'localStorage' | 'sessionStorage'} [storage]
- */
-function remembered(key, storage = 'localStorage') {
+/** @param {string} key */
+function remembered(key) {
   try {
-    return globalThis[storage].getItem(`chatd.${key}`);
+    return localStorage.getItem(`chatd.${key}`);
   } catch {
     return null; // not allowed here: that costs a draft, no more
   }
 }
 
-/**
- * @param {string} key
- * @param {string} value
- * @param {'localStorage' | 'sessionStorage'} [storage]
- */
-function remember(key, value, storage = 'localStorage') {
+/** @param {string} key @param {string} value */
+function remember(key, value) {
   try {
-    if (value === '') globalThis[storage].removeItem(`chatd.${key}`);
-    else globalThis[storage].setItem(`chatd.${key}`, value);
+    if (value === '') localStorage.removeItem(`chatd.${key}`);
+    else localStorage.setItem(`chatd.${key}`, value);
   } catch {
     // As above; full is no worse.
   }
@@ -377,9 +380,9 @@ setInterval(() => {
 
 render();
 await outbox.start();
-for (const { room, text } of outbox.list()) {
+for (const { room, text } of outbox.list().filter(isWritten)) {
   // A page that ended between keeping a message and clearing the composer has left it in both.
   const draft = `draft:${user}:${room}`;
-  if (remembered(draft, 'sessionStorage') === text) remember(draft, '', 'sessionStorage');
+  if (remembered(draft) === text) remember(draft, '');
 }
 connection.start();

@@ -1,9 +1,10 @@
-// What was written and is not yet known to be kept by the server. An entry is kept here before the composer clears, and
+// What was written or changed and is not yet known to be kept by the server. An entry is kept here before the composer clears, and
 // leaves when the server said ok, or when its writer deletes it. Entries of one room go strictly in order, the next
 // after the answer to the former; each repeat carries the same key, so that it can arrive twice and count once.
 
 import { FinalError } from './protocol.js';
 
+/** @typedef {import('./store.js').Change} Change */
 /** @typedef {import('./store.js').Entry} Entry */
 /** @typedef {import('./store.js').Store} Store */
 /** @typedef {{postMessage(message: unknown): void, onmessage: ((event: MessageEvent) => void) | null}} Channel */
@@ -80,7 +81,16 @@ export class Outbox {
    * @param {string} text
    */
   async add(room, text) {
-    await this.#keep({ key: this.#newKey(), user: this.#user, room, text, at: this.#now() });
+    await this.change(room, { text });
+  }
+
+  /**
+   * The same for a change of a message, which waits behind all that was written before it.
+   * @param {string} room
+   * @param {import('./store.js').Written | Change} what
+   */
+  async change(room, what) {
+    await this.#keep({ ...what, key: this.#newKey(), user: this.#user, room, at: this.#now() });
     // The tab in which one types sends: the one that led may be in the background, where its timers hardly run.
     if (!this.#leads && this.#locks) this.#queue(this.#locks, true);
   }
@@ -92,7 +102,8 @@ export class Outbox {
   async retry(key) {
     const entry = this.#entries.find((each) => each.key === key && each.failure !== undefined);
     if (!entry) return;
-    await this.#keep({ key: this.#newKey(), user: this.#user, room: entry.room, text: entry.text, at: this.#now() }, key);
+    const { failure: _, ...again } = entry;
+    await this.#keep({ ...again, key: this.#newKey(), at: this.#now() }, key);
   }
 
   /**
@@ -202,7 +213,9 @@ export class Outbox {
           await this.#store.remove(entry.key).catch(() => {});
         } catch (err) {
           if (!(err instanceof FinalError)) return;
-          await this.#store.update({ ...entry, failure: err.message });
+          // What is not there any more need not be taken back.
+          if (entry.type === 'retract' && err.code === 'not_found') await this.#store.remove(entry.key);
+          else await this.#store.update({ ...entry, failure: err.message });
         }
         await this.#look();
         this.#channel?.postMessage('changed');
@@ -222,5 +235,22 @@ export class Outbox {
   #fresh(entry) {
     if (this.#now() - entry.at < REPEAT_MS) return entry;
     throw new FinalError({ type: 'error', id: 0, code: 'too_old', message: this.#tooOld });
+  }
+}
+
+/**
+ * What an entry asks of the server.
+ * @param {Entry} entry
+ * @returns {import('./protocol.js').Send | import('./protocol.js').Edit | import('./protocol.js').Retract}
+ */
+export function requestOf(entry) {
+  const { room, key } = entry;
+  switch (entry.type) {
+    case 'edit':
+      return { type: 'edit', room, key, target: entry.target, text: entry.text };
+    case 'retract':
+      return { type: 'retract', room, key, target: entry.target };
+    default:
+      return { type: 'send', room, key, text: entry.text };
   }
 }

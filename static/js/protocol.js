@@ -44,7 +44,9 @@
  * A request, without the id that its link gives it.
  * @typedef {{type: 'join', room: string, after?: string, positions?: Record<string, string>}} Join
  * @typedef {{type: 'send', room: string, key: string, text: string}} Send
- * @typedef {Join | Send | {type: 'leave', room: string} | {type: 'read', room: string, event: string} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'}} Request
+ * @typedef {{type: 'edit', room: string, key: string, target: string, text: string}} Edit
+ * @typedef {{type: 'retract', room: string, key: string, target: string}} Retract
+ * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'read', room: string, event: string} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';

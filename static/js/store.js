@@ -1,13 +1,17 @@
 // Where the outbox keeps its entries: IndexedDB, so that they outlive a reload, or memory where there is none.
 
 /**
- * @typedef {object} Entry one message that is not yet known to be kept by the server
+ * @typedef {object} Kept
  * @property {string} key as on the wire; the entry's name here too
  * @property {string} user who wrote it: nobody else ever sends it
  * @property {string} room
- * @property {string} text
  * @property {number} at when it was written, milliseconds
  * @property {string} [failure] why it will not be sent; absent while it waits
+ *
+ * @typedef {{type?: 'send', text: string}} Written a new message
+ * @typedef {{type: 'edit', target: string, text: string} | {type: 'retract', target: string}} Change of a message that
+ *   the server has
+ * @typedef {Kept & (Written | Change)} Entry one thing that is not yet known to be kept by the server
  */
 
 /** How many entries one person may have, in all tabs together. */

@@ -52,6 +52,10 @@ export function speak(words, locale) {
     held: (n) => count(words.held, n),
     /** @param {string} reason */
     failed: (reason) => fill(words.failed, { reason }),
+    /** @param {string} reason */
+    notEdited: (reason) => fill(words.notEdited, { reason }),
+    /** @param {string} reason */
+    notDeleted: (reason) => fill(words.notDeleted, { reason }),
     /** @param {number} n */
     left: (n) => (n >= 0 ? fill(words.left, { n }) : fill(words.tooMany, { n: -n })),
     /** @param {string} name @param {string} reason */

@@ -10,7 +10,9 @@ import { Sidebar } from './view/sidebar.js';
 
 /** @typedef {import('./timeline.js').Break} Break */
 /** @typedef {import('./timeline.js').Line} Line */
-/** @typedef {import('./store.js').Entry} Pending */
+/** @typedef {import('./store.js').Kept & import('./store.js').Written} Pending */
+/** @typedef {import('./changes.js').Changed} Changed */
+/** @typedef {import('./store.js').Change} Change */
 
 /**
  * @typedef {{name: string, label: string, unread: number}} Listed
@@ -24,6 +26,7 @@ import { Sidebar } from './view/sidebar.js';
  * @property {Line[]} lines
  * @property {Break[]} breaks
  * @property {Pending[]} pending
+ * @property {Map<string, Changed>} changes of its messages that are under way or were refused, by event
  * @property {boolean} hasOlder
  * @property {boolean} loading
  * @property {boolean} known whether the server has told us of it yet
@@ -49,6 +52,7 @@ import { Sidebar } from './view/sidebar.js';
  * @property {(name: string) => Promise<string>} join one by name; resolves to why it did not work, or ''
  * @property {() => void} leave the open one
  * @property {(name: string, body: string) => Promise<string>} send resolves to why it was not taken, or ''
+ * @property {(name: string, what: Change) => Promise<string>} change a message of a conversation; the same
  * @property {(key: string) => void} retry
  * @property {(key: string) => void} discard
  * @property {(name: string) => Promise<boolean>} older load older lines of a conversation
@@ -83,8 +87,8 @@ export class View {
     paint(find('my-avatar', HTMLElement), user);
     this.#sidebar = new Sidebar(handlers);
     this.#here = new People(handlers);
-    this.#log = new Log(handlers, user);
-    this.#composer = new Composer(handlers, () => this.#log.follow());
+    this.#composer = new Composer(handlers, () => this.#log.follow(), (event) => this.#log.remove(event));
+    this.#log = new Log(handlers, user, this.#composer);
 
     this.#leave.addEventListener('click', () => handlers.leave());
     this.#menu.addEventListener('click', () => this.#drawer('side', true));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Outbox, REPEAT_MS } from '../../static/js/outbox.js';
+import { Outbox, REPEAT_MS, requestOf } from '../../static/js/outbox.js';
 import { FinalError } from '../../static/js/protocol.js';
 import { FullError, MAX_ENTRIES, memoryStore } from '../../static/js/store.js';
 import { settle } from './kit.js';
@@ -154,6 +154,46 @@ test('a refused message can be sent again, under a new key, or deleted', async (
   await settle();
   await outbox.delete(sends[1].key);
   assert.deepEqual(list(outbox), []);
+});
+
+test('a change waits behind what was written before it, keeps what it is through a reload, and can be tried again', async () => {
+  const store = memoryStore();
+  const { outbox, sends } = await tab({ store });
+  await outbox.add('general', 'one');
+  await outbox.change('general', { type: 'edit', target: 'e1', text: 'better' });
+  await outbox.change('general', { type: 'retract', target: 'e2' });
+  await settle();
+  assert.equal(sends.length, 1);
+  const after = await tab({ store });
+  for (let i = 0; i < 2; i++) {
+    after.sends[i].resolve(i + 1);
+    await settle();
+  }
+  const [one, edit, retract] = after.sends.map(requestOf);
+  assert.deepEqual(one, { type: 'send', room: 'general', key: sends[0].key, text: 'one' });
+  assert.deepEqual(edit, { type: 'edit', room: 'general', key: edit.key, target: 'e1', text: 'better' });
+  assert.deepEqual(retract, { type: 'retract', room: 'general', key: retract.key, target: 'e2' });
+  after.sends[2].reject(refusal('forbidden'));
+  await settle();
+  await after.outbox.retry(retract.key);
+  await settle();
+  const again = requestOf(after.sends[3]);
+  assert.deepEqual(again, { ...retract, key: again.key });
+  assert.notEqual(again.key, retract.key);
+});
+
+test('what is not there any more need not be deleted; a change of it is refused', async () => {
+  const { outbox, sends } = await tab();
+  await outbox.change('general', { type: 'retract', target: 'e1' });
+  await settle();
+  sends[0].reject(refusal('not_found'));
+  await settle();
+  assert.deepEqual(outbox.list(), []);
+  await outbox.change('general', { type: 'edit', target: 'e1', text: 'x' });
+  await settle();
+  sends[1].reject(refusal('not_found'));
+  await settle();
+  assert.deepEqual(list(outbox), [['x', 'it is not_found']]);
 });
 
 test('when it is full it says so', async () => {

@@ -13,6 +13,7 @@ const SHOW_LEFT = 200;
 export class Composer {
   #on;
   #sent;
+  #remove;
   #form = find('composer', HTMLFormElement);
   #text = find('text', HTMLTextAreaElement);
   #note = find('note', HTMLElement);
@@ -25,27 +26,41 @@ export class Composer {
   #sendNext = false;
   /** What the last message met with. */
   #refusal = '';
+  /** The event of the message that is changed here, '' while a new one is written. */
+  #edits = '';
+  /** The new message meanwhile. */
+  #stash = '';
+  #about = find('about', HTMLElement);
+  #aboutText = find('about-text', HTMLElement);
 
   /**
    * @param {import('../view.js').Handlers} handlers
    * @param {() => void} sent a message of the open conversation was kept
+   * @param {(event: string) => Promise<boolean>} remove asks whether a message is to be deleted, and does so
    */
-  constructor(handlers, sent) {
+  constructor(handlers, sent, remove) {
     this.#on = handlers;
     this.#sent = sent;
+    this.#remove = remove;
+    find('about-cancel', HTMLButtonElement).addEventListener('click', () => this.#cancel());
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#send();
     });
     this.#text.addEventListener('keydown', (event) => {
-      // An Enter that ends the composition of a character sends nothing.
-      if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      // A key that belongs to the composition of a character is not ours.
+      if (event.isComposing || event.keyCode === 229 || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === 'Enter') void this.#send();
+      else if (event.key === 'ArrowUp' && this.#text.value === '' && !this.#edits) this.#editLast();
+      else if (event.key === 'Escape' && this.#edits) this.#cancel();
+      else return;
       event.preventDefault();
-      void this.#send();
+      event.stopPropagation();
     });
     this.#text.addEventListener('input', () => {
       this.#refusal = '';
       if (this.#text.value.trim() !== '') this.#on.typing(this.#name);
+      this.#keep();
       this.#written();
     });
   }
@@ -68,28 +83,98 @@ export class Composer {
     this.#name = open?.name ?? '';
     this.#refusal = '';
     if (!open) return;
-    this.#text.value = this.#on.drafted(open.name);
+    this.#draft(this.#on.drafted(open.name));
     this.#text.placeholder = text.write(open.title);
     this.#text.setAttribute('aria-label', text.write(open.title));
     // Where a keyboard would cover half of the page, it comes when asked for.
     if (matchMedia('(pointer: fine)').matches && open.kind !== 'universe') this.#text.focus();
   }
 
+  focus() {
+    this.#text.focus();
+  }
+
+  /**
+   * Changes a message of the open conversation.
+   * @param {string} event
+   */
+  edit(event) {
+    const open = this.#page?.open;
+    const line = open?.lines.find((each) => each.event === event);
+    if (!open || !line) return;
+    if (!this.#edits) this.#stash = this.#text.value;
+    this.#edits = event;
+    this.#text.value = open.changes.get(event)?.text ?? line.text;
+    this.#refusal = '';
+    say(this.#aboutText, text.editing);
+    this.#about.hidden = false;
+    this.#written();
+    this.#text.focus();
+    this.#text.setSelectionRange(this.#text.value.length, this.#text.value.length);
+  }
+
+  /** Changes the last message of one's own. */
+  #editLast() {
+    const open = this.#page?.open;
+    if (!open) return;
+    if (open.pending.length > 0) {
+      // Which event it will be is not known yet.
+      this.#refusal = text.underWay;
+      return this.#written();
+    }
+    const own = open.lines.filter(({ from, event }) => from === this.#page?.user && !open.changes.get(event)?.gone);
+    const last = own.at(-1);
+    if (last) this.edit(last.event);
+  }
+
+  /** Goes back to the new message. */
+  #cancel() {
+    if (this.#edits) this.#draft(this.#stash);
+    this.#text.focus();
+  }
+
+  /** @param {string} body of a new message */
+  #draft(body) {
+    this.#edits = '';
+    this.#about.hidden = true;
+    this.#refusal = '';
+    say(this.#aboutText, '');
+    this.#text.value = body;
+    this.#written();
+  }
+
+  /** Keeps the new message. Only what is done here does so: another tab may have another draft. */
+  #keep() {
+    if (this.#name && !this.#edits) this.#on.draft(this.#name, this.#text.value);
+  }
+
   async #send() {
     const body = this.#text.value;
     const name = this.#name;
+    const edits = this.#edits;
+    if (edits && body.trim() === '') {
+      if (await this.#remove(edits)) this.#cancel();
+      return;
+    }
     if (!name || body.trim() === '' || this.#left() < 0) return;
     if (this.#sending) {
       this.#sendNext = true;
       return;
     }
     this.#sending = true;
-    this.#refusal = await this.#on.send(name, body);
+    const refusal = await (edits ? this.#change(name, edits, body) : this.#on.send(name, body));
     this.#sending = false;
-    if (this.#refusal === '' && this.#name === name) {
+    if (this.#name === name && this.#edits === edits) this.#refusal = refusal;
+    if (refusal === '' && edits) {
+      if (this.#edits === edits && this.#name === name) this.#cancel();
+    } else if (refusal === '' && this.#name === name && !this.#edits) {
       // What was typed while the message was being kept stays.
       if (this.#text.value.startsWith(body)) this.#text.value = this.#text.value.slice(body.length);
+      this.#keep();
       this.#sent();
+    } else if (refusal === '' && !edits) {
+      // It is no draft any more.
+      if (this.#on.drafted(name) === body) this.#on.draft(name, '');
     }
     this.#written();
     if (this.#sendNext) {
@@ -98,13 +183,24 @@ export class Composer {
     }
   }
 
+  /**
+   * Keeps a change, if it is one.
+   * @param {string} name
+   * @param {string} target
+   * @param {string} body
+   */
+  async #change(name, target, body) {
+    const open = this.#page?.open;
+    const is = open?.changes.get(target)?.text ?? open?.lines.find(({ event }) => event === target)?.text;
+    return body === is ? '' : this.#on.change(name, { type: 'edit', target, text: body });
+  }
+
   #left() {
     return (this.#page?.limit ?? Infinity) - textLength(this.#text.value);
   }
 
   /** The composer's text or the page's state has changed. */
   #written() {
-    if (this.#name) this.#on.draft(this.#name, this.#text.value);
     const { style } = this.#text;
     style.height = 'auto';
     style.height = `${this.#text.scrollHeight}px`;

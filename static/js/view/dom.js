@@ -5,7 +5,7 @@
 /**
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {{class?: string, dir?: string, title?: string, click?: () => void}} [with_]
+ * @param {{class?: string, dir?: string, title?: string, label?: string, click?: () => void}} [with_]
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
@@ -14,10 +14,26 @@ export function make(tag, with_ = {}, ...children) {
   if (with_.class) element.className = with_.class;
   if (with_.dir) element.dir = with_.dir;
   if (with_.title) element.title = with_.title;
+  if (with_.label) element.setAttribute('aria-label', with_.label);
   if (with_.click) element.addEventListener('click', with_.click);
   if (element instanceof HTMLButtonElement) element.type = 'button';
   element.append(...children);
   return element;
+}
+
+/**
+ * A drawing of 16 by 16.
+ * @param {string} path
+ */
+export function icon(path) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  const line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  for (const [name, value] of [['viewBox', '0 0 16 16'], ['width', '16'], ['height', '16'], ['aria-hidden', 'true']]) {
+    svg.setAttribute(name ?? '', value ?? '');
+  }
+  line.setAttribute('d', path);
+  svg.append(line);
+  return svg;
 }
 
 /**
@@ -90,10 +106,11 @@ export class List {
       after.set(key, { sign, element });
       if (old && old.element !== element) {
         if (next === old.element) next = old.element.nextElementSibling;
-        const focused = old.element.contains(document.activeElement);
+        const { activeElement } = document;
+        const focused = old.element.contains(activeElement);
         old.element.remove();
         list.insertBefore(element, next);
-        if (focused) element.querySelector('button')?.focus();
+        if (focused) (activeElement === old.element ? element : element.querySelector('button'))?.focus();
       } else if (element === next) {
         next = element.nextElementSibling;
       } else {

@@ -5,7 +5,8 @@ import { make, paint } from './dom.js';
 
 /** @typedef {import('../timeline.js').Break} Break */
 /** @typedef {import('../timeline.js').Line} Line */
-/** @typedef {import('../store.js').Entry} Pending */
+/** @typedef {import('../store.js').Entry} Entry */
+/** @typedef {import('../changes.js').Changed} Changed */
 
 /** Lines of one person within this time make a group, in milliseconds. */
 const GROUP_MS = 5 * 60_000;
@@ -29,17 +30,25 @@ export class Lines {
    * @param {Date} at
    * @param {boolean} first of its group
    * @param {boolean} named whether to say its room
+   * @param {Changed | undefined} change of it that is under way or was refused
+   * @param {boolean} held whether what is under way waits for better times
    */
-  line(line, at, first, named) {
+  line(line, at, first, named, change, held) {
     const time = make('time', { title: text.moment(at) }, text.time(at));
     time.dateTime = line.at;
-    const body = make('p', { class: 'text', dir: 'auto' }, ...linked(line.text));
+    const body = make('p', { class: 'text', dir: 'auto' }, ...linked(change?.text ?? line.text));
     if (line.edited) body.append(' ', make('span', { class: 'soft' }, `(${text.edited})`));
-    if (!first) {
-      const by = make('span', { class: 'unseen' }, `${line.from}: `);
-      return make('li', { class: 'line' }, time, by, body);
-    }
-    return make('li', { class: 'line first' }, ...this.#by(line.from, named ? line.room : '', time), body);
+    const by = first ? this.#by(line.from, named ? line.room : '', time) : [time, make('span', { class: 'unseen' }, `${line.from}: `)];
+    const item = make('li', { class: `line${first ? ' first' : ''}` }, ...by, body);
+    item.dataset['event'] = line.event;
+    item.tabIndex = -1;
+    if (!change) return item;
+    item.classList.toggle('pending', change.waits);
+    item.classList.toggle('gone', change.gone);
+    item.classList.toggle('failed', change.failed.length > 0);
+    if (change.waits) item.append(make('p', { class: 'status' }, held ? text.waiting : text.saving));
+    item.append(...change.failed.map((entry) => this.#failed(entry)));
+    return item;
   }
 
   /**
@@ -53,23 +62,28 @@ export class Lines {
   }
 
   /**
-   * @param {Pending} entry
+   * Something that is under way or was refused, where it is no part of another line.
+   * @param {Entry} entry
    * @param {boolean} first
    * @param {boolean} held whether it waits for better times
    */
   pending(entry, first, held) {
-    const body = make('p', { class: 'text', dir: 'auto' }, ...linked(entry.text));
+    const body = make('p', { class: 'text', dir: 'auto' }, ...('text' in entry ? linked(entry.text) : [text.aDeletion]));
     const line = make('li', { class: `line pending${first ? ' first' : ''}` }, ...(first ? this.#by(this.#user, '', null) : []), body);
-    if (entry.failure === undefined) {
-      line.append(make('p', { class: 'status' }, held ? text.waiting : text.sending));
-    } else {
-      line.classList.add('failed');
-      line.append(make('p', { class: 'status' },
-        text.failed(entry.failure), ' ',
-        make('button', { class: 'link', click: () => this.#on.retry(entry.key) }, text.retry), ' ',
-        make('button', { class: 'link', click: () => this.#on.discard(entry.key) }, text.delete)));
-    }
+    line.classList.toggle('failed', entry.failure !== undefined);
+    line.append(entry.failure === undefined ? make('p', { class: 'status' }, held ? text.waiting : text.sending) : this.#failed(entry));
     return line;
+  }
+
+  /**
+   * Why something was refused, and what can be done.
+   * @param {Entry} entry
+   */
+  #failed({ key, type = 'send', failure = '' }) {
+    const why = { send: text.failed, edit: text.notEdited, retract: text.notDeleted }[type](failure);
+    return make('p', { class: 'status refused' }, why, ' ',
+      make('button', { class: 'link', click: () => this.#on.retry(key) }, text.retry), ' ',
+      make('button', { class: 'link', click: () => this.#on.discard(key) }, type === 'send' ? text.delete : text.discard));
   }
 
   /**

@@ -1,6 +1,7 @@
 // The lines of the open conversation: which are on the page, and what stays in sight.
 
 import { text } from '../strings.js';
+import { Actions, confirmed } from './actions.js';
 import { List, find, make, say } from './dom.js';
 import { Lines, follows } from './lines.js';
 
@@ -17,6 +18,9 @@ const AHEAD_PX = 400;
 
 export class Log {
   #on;
+  #user;
+  #composer;
+  #actions;
   #looks;
   #frame = find('log', HTMLElement);
   #lines = new List(find('lines', HTMLElement));
@@ -33,9 +37,13 @@ export class Log {
   /**
    * @param {import('../view.js').Handlers} handlers
    * @param {string} user
+   * @param {import('./composer.js').Composer} composer
    */
-  constructor(handlers, user) {
+  constructor(handlers, user, composer) {
     this.#on = handlers;
+    this.#user = user;
+    this.#composer = composer;
+    this.#actions = new Actions((event) => this.#can(event), () => composer.focus());
     this.#looks = new Lines(handlers, user);
     this.#frame.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#follows && this.#toEnd()).observe(this.#frame);
@@ -76,6 +84,9 @@ export class Log {
     /** @type {Line | null} */
     let former = null;
     let day = '';
+    const changes = open?.changes;
+    /** The changes that stand at their lines. @type {Set<string>} */
+    const shown = new Set();
     const breaks = new Map(open?.breaks.map((each) => [`${each.side} ${each.line}`, each]));
     const broken = (/** @type {string} */ place) => {
       const found = breaks.get(place);
@@ -98,16 +109,20 @@ export class Log {
       }
       broken(`before ${line.event}`);
       const first = !follows(former, line);
+      const change = changes?.get(line.event);
+      if (change) shown.add(line.event);
       items.push({
         key: line.event,
-        sign: `${first} ${named} ${line.edited} ${line.text}`,
-        make: () => this.#looks.line(line, at, first, named),
+        sign: `${first} ${named} ${line.edited} ${line.text}${change ? `${held} ${signOf(change)}` : ''}`,
+        make: () => this.#looks.line(line, at, first, named, change, held),
       });
       former = line;
       broken(`after ${line.event}`);
     }
     broken('before ');
-    for (const entry of open?.pending ?? []) {
+    // What was refused of a message that is not here must not go unseen.
+    const lost = [...changes ?? []].filter(([event]) => !shown.has(event)).flatMap(([, { failed }]) => failed);
+    for (const entry of [...open?.pending ?? [], ...lost]) {
       const line = { from: user, room: entry.room, at: new Date(entry.at).toISOString() };
       const first = !follows(former, line);
       items.push({
@@ -124,6 +139,7 @@ export class Log {
       requestAnimationFrame(() => (this.#frame.ariaBusy = 'false'));
     }
     this.#lines.show(items);
+    this.#actions.place();
 
     const more = open !== null && (open.hasOlder || all.length > lines.length);
     say(this.#edge, !open?.known ? '' : open.loading ? text.loading : more ? '' : all.length ? text.beginning : text.empty);
@@ -133,6 +149,36 @@ export class Log {
     this.#newest.textContent = text.newest;
     // A page that does not fill its frame cannot be scrolled to ask for more.
     if (more && this.#frame.scrollHeight <= this.#frame.clientHeight) this.#more();
+  }
+
+  /**
+   * What one can do with a line.
+   * @param {string} event
+   * @returns {import('./actions.js').Can | null}
+   */
+  #can(event) {
+    const open = this.#page?.open;
+    const line = open?.lines.find((each) => each.event === event);
+    const change = open?.changes.get(event);
+    if (!open || !line || change?.gone) return null;
+    const body = change?.text ?? line.text;
+    const own = line.from === this.#user;
+    return {
+      ...(navigator.clipboard && { copy: () => void navigator.clipboard.writeText(body).catch(() => {}) }),
+      ...(own && open.kind !== 'universe' && { edit: () => this.#composer.edit(event) }),
+      ...(own && { remove: () => void this.remove(event) }),
+    };
+  }
+
+  /**
+   * Deletes a message, once its writer has said so again.
+   * @param {string} event
+   */
+  async remove(event) {
+    const line = this.#page?.open?.lines.find((each) => each.event === event);
+    if (!line || !(await confirmed(line.text))) return false;
+    void this.#on.change(line.room, { type: 'retract', target: event });
+    return true;
   }
 
   #scrolled() {
@@ -179,4 +225,9 @@ export class Log {
   seen() {
     if (this.#page?.open && this.#follows && document.visibilityState === 'visible') this.#on.read(this.#page.open.name);
   }
+}
+
+/** @param {import('../changes.js').Changed} change */
+function signOf({ text, gone, waits, failed }) {
+  return JSON.stringify([text, gone, waits, failed.map(({ key, failure }) => [key, failure])]);
 }

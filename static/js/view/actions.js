@@ -1,0 +1,177 @@
+// What one can do with a message: a bar of buttons at the line that one points at, taps, or comes to by the keyboard.
+
+import { text } from '../strings.js';
+import { find, icon, make } from './dom.js';
+
+/** @typedef {import('../timeline.js').Line} Line */
+
+/**
+ * @typedef {object} Can what is offered for a line; absent where it is not
+ * @property {() => void} [edit]
+ * @property {() => void} [remove]
+ * @property {() => void} [copy]
+ */
+
+const ICONS = {
+  copy: 'M6 6h7v7H6zM10 6V3H3v7h3',
+  edit: 'M10.5 3 13 5.5 5.5 13H3v-2.5z',
+  remove: 'M3 4.5h10M6 4.5V3h4v1.5M4.5 4.5 5 13h6l.5-8.5',
+};
+const NOTHING = 'a, button, input, textarea, summary';
+
+export class Actions {
+  #frame = find('log', HTMLElement);
+  #can;
+  #bar = make('div', { class: 'actions', label: text.actions });
+  /** The event of the line that the bar is at, '' for none. */
+  #event = '';
+  /** Whether it was asked for, and does not go when the pointer does. */
+  #stays = false;
+
+  /**
+   * @param {(event: string) => Can | null} can
+   * @param {() => void} done what to focus when the keyboard leaves the lines
+   */
+  constructor(can, done) {
+    this.#can = can;
+    this.#bar.setAttribute('role', 'toolbar');
+    this.#bar.hidden = true;
+    this.#frame.append(this.#bar);
+
+    let touch = false;
+    this.#frame.addEventListener('pointerdown', ({ pointerType }) => (touch = pointerType !== 'mouse'));
+    this.#frame.addEventListener('pointerover', ({ target, pointerType }) => {
+      if (pointerType !== 'mouse' || this.#stays) return;
+      const event = eventOf(target);
+      if (event) this.#show(event, false);
+    });
+    this.#frame.addEventListener('pointerleave', ({ pointerType }) => pointerType === 'mouse' && !this.#stays && this.hide());
+    this.#frame.addEventListener('click', ({ target }) => {
+      const event = eventOf(target);
+      if (!touch || !event || /** @type {Element} */ (target).closest(NOTHING) || getSelection()?.isCollapsed === false) return;
+      if (event === this.#event) this.hide();
+      else this.#show(event, true);
+    });
+    this.#frame.addEventListener('focusin', ({ target }) => {
+      const event = eventOf(target);
+      if (event && target instanceof HTMLElement && target.matches('.line:focus-visible')) this.#show(event, true);
+    });
+    this.#frame.addEventListener('focusout', ({ relatedTarget }) => {
+      if (this.#stays && !touch && !this.#frame.contains(/** @type {Node | null} */ (relatedTarget))) this.hide();
+    });
+    this.#frame.addEventListener('keydown', (event) => this.#key(event, done));
+  }
+
+  /** The lines have changed. */
+  place() {
+    const line = this.#line();
+    if (!line || !this.#can(this.#event)) return this.hide();
+    // Over the first line of a text, and never above what can be scrolled to.
+    this.#bar.style.top = `${Math.max(0, line.offsetTop - 14)}px`;
+  }
+
+  hide() {
+    this.#event = '';
+    this.#stays = false;
+    this.#bar.hidden = true;
+  }
+
+  /**
+   * @param {string} event
+   * @param {boolean} stays
+   */
+  #show(event, stays) {
+    this.#stays = stays;
+    if (event === this.#event) return;
+    const can = this.#can(event);
+    if (!can) return this.hide();
+    this.#event = event;
+    const button = (/** @type {keyof typeof ICONS} */ name, /** @type {string} */ label, /** @type {(() => void) | undefined} */ does) =>
+      does ? [make('button', { title: label, label, click: () => (this.#leave(), does()) }, icon(ICONS[name]))] : [];
+    this.#bar.replaceChildren(
+      ...button('copy', text.copy, can.copy),
+      ...button('edit', text.edit, can.edit),
+      ...button('remove', text.delete, can.remove),
+    );
+    this.#bar.hidden = false;
+    this.place();
+  }
+
+  #line() {
+    return this.#event === '' ? null : lines().find((line) => line.dataset['event'] === this.#event) ?? null;
+  }
+
+  /** Gives the focus back to the line, where the bar has it, and goes. */
+  #leave() {
+    if (this.#bar.contains(document.activeElement)) this.#line()?.focus();
+    this.hide();
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @param {() => void} done
+   */
+  #key(event, done) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const at = /** @type {HTMLElement} */ (event.target);
+    /** @param {HTMLElement[]} among @param {number} by */
+    const go = (among, by) => {
+      const i = among.indexOf(at);
+      const next = among[i < 0 ? among.length - 1 : Math.min(among.length - 1, Math.max(0, i + by))];
+      next?.focus();
+      next?.scrollIntoView({ block: 'nearest' });
+    };
+    if (this.#bar.contains(at)) {
+      const buttons = [...this.#bar.querySelectorAll('button')];
+      if (event.key === 'ArrowRight') go(buttons, 1);
+      else if (event.key === 'ArrowLeft') go(buttons, -1);
+      else if (event.key === 'Escape') this.#line()?.focus();
+      else return;
+    } else if (at === this.#frame || at.matches('.line')) {
+      if (event.key === 'ArrowUp') go(lines(), -1);
+      else if (event.key === 'ArrowDown' && at !== this.#frame) go(lines(), 1);
+      else if (event.key === 'Enter' && at !== this.#frame) this.#bar.querySelector('button')?.focus();
+      else if (event.key === 'Escape') done();
+      else return;
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
+/** The lines that the server has. */
+function lines() {
+  return /** @type {HTMLElement[]} */ ([...document.querySelectorAll('.line[data-event]')]);
+}
+
+/** @param {EventTarget | null} target */
+function eventOf(target) {
+  const line = target instanceof Element ? target.closest('.line') : null;
+  return line instanceof HTMLElement ? line.dataset['event'] ?? '' : '';
+}
+
+/**
+ * Asks whether a message is to be deleted.
+ * @param {string} body
+ * @returns {Promise<boolean>}
+ */
+export function confirmed(body) {
+  return new Promise((resolve) => {
+    const dialog = make('dialog', { class: 'ask' },
+      make('h2', {}, text.deleteTitle),
+      make('p', { class: 'quoted', dir: 'auto' }, body),
+      make('p', { class: 'soft' }, text.deleteHint),
+      make('div', { class: 'answers' },
+        make('button', { click: () => dialog.close() }, text.keep),
+        make('button', { class: 'bad', click: () => dialog.close('yes') }, text.delete)));
+    dialog.setAttribute('aria-label', text.deleteTitle);
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'yes');
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,155 @@
+// How people talk on the page, on a whole system: changing and deleting what they said.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertContent, fresh, launch, person, until } from './kit.js';
+import { startSystem } from './system.js';
+
+/** @type {Awaited<ReturnType<typeof startSystem>>} */
+let system;
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  system = await startSystem();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await system?.stop();
+});
+
+/** Two people in a room of their own. */
+async function two(options = {}) {
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((name) => person(browser, system.url, fresh(name), options)));
+  const room = fresh('room');
+  for (const tab of [alice, bob]) {
+    if (options.isMobile) await tab.page.tap('#menu');
+    await tab.goto(room);
+  }
+  return { alice, bob, room };
+}
+
+/** Presses a button of the bar at a line. */
+async function act(tab, text, action) {
+  await tab.line(text).hover();
+  await tab.page.locator('.actions').getByLabel(action).click();
+}
+
+test('what one said can be changed and deleted, by keys and by pointer, and others see it', async () => {
+  const { alice, bob } = await two();
+  await alice.say('first');
+  await alice.say('secnd');
+  await bob.say('of bob');
+  await alice.sees('of bob');
+  await alice.page.press('#text', 'ArrowUp');
+  assert.equal(await alice.page.inputValue('#text'), 'secnd');
+  await alice.page.fill('#text', 'second');
+  await alice.page.press('#text', 'Enter');
+  await bob.sees('second (edited)');
+  await alice.sees('second (edited)');
+  assert.equal(await alice.page.inputValue('#text'), '');
+
+  await alice.page.fill('#text', 'half a thought');
+  await act(alice, 'first', 'Edit');
+  assert.equal(await alice.page.inputValue('#text'), 'first');
+  await alice.page.press('#text', 'Escape');
+  assert.equal(await alice.page.inputValue('#text'), 'half a thought', 'the draft is back');
+
+  await alice.line('of bob').hover();
+  assert.equal(await alice.page.locator('.actions').getByLabel('Edit').count(), 0, "nobody changes another's words");
+  await act(alice, 'first', 'Delete');
+  await alice.page.locator('.ask').getByText('Keep it').click();
+  await act(alice, 'first', 'Delete');
+  await alice.page.locator('.ask .bad').click();
+  for (const tab of [alice, bob]) {
+    await tab.line('first').waitFor({ state: 'detached' });
+    assert.deepEqual(await tab.lines(), ['second (edited)', 'of bob']);
+  }
+  await bob.page.reload();
+  await bob.sees('of bob');
+  assert.deepEqual(await bob.lines(), ['second (edited)', 'of bob']);
+  assertContent([alice, bob]);
+});
+
+test('the lines can be walked by keys, and their buttons reached', async () => {
+  const { alice, bob } = await two();
+  for (const text of ['one', 'two', 'three']) await alice.say(text);
+  await alice.sees('three');
+  await alice.page.focus('#log');
+  await alice.page.keyboard.press('ArrowUp');
+  await alice.page.keyboard.press('ArrowUp');
+  assert.match(await alice.page.evaluate(() => document.activeElement.textContent), /two$/);
+  await alice.page.keyboard.press('Enter');
+  await alice.page.keyboard.press('ArrowRight');
+  assert.equal(await alice.page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'Edit');
+  await alice.page.keyboard.press('Enter');
+  assert.equal(await alice.page.inputValue('#text'), 'two');
+  await alice.page.keyboard.type('!');
+  await alice.page.keyboard.press('Enter');
+  await bob.sees('two! (edited)');
+  assertContent([alice, bob]);
+});
+
+test('changes wait while there is no connection, go out in order, and say when they were refused', async () => {
+  const { alice, bob, room } = await two();
+  const other = await person(browser, system.url, await alice.page.textContent('.me-name'));
+  await other.goto(room);
+  for (const text of ['draft', 'gone elsewhere', 'doubtful']) await alice.say(text);
+  await other.sees('doubtful');
+  await alice.sees('doubtful');
+  await alice.offline();
+  await act(alice, 'draft', 'Edit');
+  await alice.page.fill('#text', 'final');
+  await alice.page.press('#text', 'Enter');
+  await act(alice, 'doubtful', 'Delete');
+  await alice.page.locator('.ask .bad').click();
+  await act(alice, 'gone elsewhere', 'Edit');
+  await alice.page.fill('#text', 'too late');
+  await alice.page.press('#text', 'Enter');
+  await alice.page.locator('.line.pending .text', { hasText: 'too late' }).waitFor();
+  await alice.page.locator('.line.pending.gone').waitFor();
+  await act(other, 'gone elsewhere', 'Delete');
+  await other.page.locator('.ask .bad').click();
+  await bob.line('gone elsewhere').waitFor({ state: 'detached' });
+  assert.deepEqual(await bob.lines(), ['draft', 'doubtful']);
+
+  // What waits outlives the page.
+  await alice.online();
+  await alice.page.reload();
+  await alice.live();
+  for (const tab of [alice, bob]) await until('all of it is there', async () => String(await tab.lines()) === 'final (edited)');
+  await alice.page.locator('.status.refused', { hasText: 'Not changed' }).waitFor();
+  await alice.page.getByText('Discard').click();
+  await alice.page.locator('.status.refused').waitFor({ state: 'detached' });
+  assertContent([alice, bob, other], { unreachable: true });
+});
+
+test('on a phone a tap on a message shows what can be done with it', async () => {
+  const { alice, bob } = await two({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+  await alice.say('from a phone');
+  await alice.sees('from a phone');
+  await alice.line('from a phone').tap();
+  await alice.page.locator('.actions').getByLabel('Edit').tap();
+  await alice.page.fill('#text', 'by thumb');
+  await alice.page.press('#text', 'Enter');
+  await bob.sees('by thumb (edited)');
+  await bob.line('by thumb (edited)').tap();
+  assert.equal(await bob.page.locator('.actions').getByLabel('Delete').count(), 0);
+  await bob.line('by thumb (edited)').tap();
+  await bob.page.locator('.actions').waitFor({ state: 'hidden' });
+  assertContent([alice, bob]);
+});
+
+test('a draft outlives its tab, and stays in its room', async () => {
+  const { alice, room } = await two();
+  await alice.page.fill('#text', 'to be continued');
+  await alice.goto('general');
+  assert.equal(await alice.page.inputValue('#text'), '');
+  const page = await alice.page.context().newPage();
+  await alice.page.close();
+  await page.goto(`${system.url}/#${room}`);
+  await page.locator('#title').getByText(room, { exact: true }).waitFor();
+  assert.equal(await page.inputValue('#text'), 'to be continued');
+});

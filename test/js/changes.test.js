@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { changed, isWritten } from '../../static/js/changes.js';
+
+const edit = (target, text, more) => ({ type: 'edit', target, text, ...more });
+const retract = (target, more) => ({ type: 'retract', target, ...more });
+
+test('of several changes of a message the last text counts, and a deletion under way', () => {
+  const all = changed([{ text: 'new' }, edit('a', 'one'), retract('b'), edit('a', 'two')]);
+  assert.deepEqual([...all], [
+    ['a', { text: 'two', gone: false, waits: true, failed: [] }],
+    ['b', { text: undefined, gone: true, waits: true, failed: [] }],
+  ]);
+});
+
+test('a text that was refused is still shown, with its reason; a deletion that was refused deletes nothing', () => {
+  const refused = [edit('a', 'one', { failure: 'no' }), retract('b', { failure: 'no' })];
+  assert.deepEqual([...changed(refused)], [
+    ['a', { text: 'one', gone: false, waits: false, failed: [refused[0]] }],
+    ['b', { text: undefined, gone: false, waits: false, failed: [refused[1]] }],
+  ]);
+});
+
+test('an entry of an earlier page, without a type, is a new message', () => {
+  assert.deepEqual([{ text: 'a' }, { type: 'send', text: 'a' }, edit('a', 'b'), retract('a')].map(isWritten), [true, true, false, false]);
+});
