@@ -2,7 +2,7 @@
 // instance asks for it. It knows sockets, answers and waiting; what the frames mean for rooms is its owner's business.
 
 import { Backoff } from './backoff.js';
-import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, SUBPROTOCOL, TOO_LARGE, decode, encode, isFinal } from './protocol.js';
+import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, REFUSED, SUBPROTOCOL, TOO_LARGE, decode, encode, isFinal } from './protocol.js';
 
 /** @typedef {import('./protocol.js').Frame} Frame */
 /** @typedef {import('./protocol.js').Failure} Failure */
@@ -80,10 +80,14 @@ export const TRANSITIONS = Object.freeze(/** @type {const} */ ({
 
 /** A socket, or the try for one, is over; of what was asked on it nothing is known. */
 class LostError extends Error {
-  /** @param {number} [afterMs] for how long the server wants us to stay away */
-  constructor(afterMs = 0) {
+  /**
+   * @param {number} [afterMs] for how long the server wants us to stay away
+   * @param {import('./protocol.js').Cause} [why]
+   */
+  constructor(afterMs = 0, why = 'unreachable') {
     super('lost');
     this.afterMs = afterMs;
+    this.why = why;
   }
 }
 /** The request may be made again. */
@@ -100,6 +104,19 @@ class ClosedError extends Error {}
 class OutError extends Error {}
 /** The login is another person's. */
 class StrangerError extends Error {}
+
+/**
+ * @typedef {object} Trouble
+ * @property {number} since when there was a connection last, or should have been first, milliseconds
+ * @property {import('./protocol.js').Cause} why
+ * @property {number | null} nextTry milliseconds; null: it is under way
+ *
+ * @typedef {object} Facts what may be asked about a connection afterwards
+ * @property {number | null} roundTripMs of the last request that was answered
+ * @property {number} resumes how often it came back
+ * @property {number} moves how often it went to another instance without a loss
+ * @property {{at: number, lasted: number | null, code: number} | null} lost the last loss; it lasts while `lasted` is null
+ */
 
 /**
  * One try for a socket. The current try is known by identity: whatever an older one still does is ignored.
@@ -123,6 +140,10 @@ export class Connection {
   #timer = null;
   /** The server wants no try before this moment. */
   #notBefore = 0;
+  /** @type {Trouble | null} */
+  #trouble = null;
+  /** @type {Facts} */
+  #facts = { roundTripMs: null, resumes: 0, moves: 0, lost: null };
   /** Those who wait for a socket. @type {Array<{resolve: (link: Link) => void, reject: (err: Error) => void}>} */
   #queue = [];
 
@@ -142,8 +163,18 @@ export class Connection {
     return this.#state;
   }
 
+  /** Since when there is no connection, and why; null while there is one. */
+  get trouble() {
+    return this.#trouble;
+  }
+
+  get facts() {
+    return this.#facts;
+  }
+
   /** Connects, and stays connected until `close` or the end of the login. */
   start() {
+    this.#trouble = { since: this.#env.now(), why: 'unreachable', nextTry: null };
     this.#to('start');
     this.#try();
   }
@@ -159,11 +190,16 @@ export class Connection {
     this.#to('close');
   }
 
-  /** The network or the tab has come back, or is in doubt: try at once, or find out whether the socket still lives. */
-  kick() {
+  /**
+   * The network or the tab has come back, or is in doubt: try at once, or find out whether the socket still lives.
+   * @param {boolean} [asked] somebody wants it: where the server wants us to stay away, then as soon as it does not
+   */
+  kick(asked = false) {
     if (this.#state === 'waiting') {
-      if (this.#env.now() < this.#notBefore) return;
+      const wait = this.#notBefore - this.#env.now();
+      if (wait > 0 && !asked) return;
       this.#env.clearTimeout(this.#timer);
+      if (wait > 0) return this.#tryIn(wait);
       this.#to('due');
       this.#try();
     } else {
@@ -238,12 +274,16 @@ export class Connection {
     /** @type {Attempt} */
     const attempt = { link: null, welcomed: false };
     this.#attempt = attempt;
+    if (this.#trouble) this.#trouble = { ...this.#trouble, nextTry: null };
     try {
       await this.#refresh();
       if (this.#attempt !== attempt) return;
       const link = new Link(this.#env, {
         frame: (frame) => this.#heard(link, frame),
-        answer: this.#handlers.answer,
+        answer: (request, ok, ms) => {
+          this.#facts = { ...this.#facts, roundTripMs: ms };
+          this.#handlers.answer(request, ok);
+        },
         lost: (code) => this.#lost(link, code),
       });
       attempt.link = link;
@@ -262,7 +302,7 @@ export class Connection {
       attempt.link?.drop();
       if (err instanceof OutError) this.#end(this.#handlers.out);
       else if (err instanceof StrangerError) this.#end(this.#handlers.stranger);
-      else this.#fail(err instanceof LostError ? err.afterMs : 0);
+      else this.#fail(err instanceof LostError ? err : new LostError());
     }
   }
 
@@ -284,7 +324,7 @@ export class Connection {
           signal: abort.signal,
         });
         if (response.status === 401) throw new OutError();
-        if (response.status !== 200) throw new LostError(retryAfterMs(response.headers.get('Retry-After')));
+        if (response.status !== 200) throw await refused(response);
         /** @type {{user?: unknown}} */
         const { user } = await response.json();
         if (user !== this.#user) throw new StrangerError();
@@ -318,7 +358,12 @@ export class Connection {
     const former = this.#link;
     this.#link = link;
     this.#attempt = null;
-    this.#backoff.live(this.#env.now());
+    const now = this.#env.now();
+    this.#backoff.live(now);
+    const { lost, resumes, moves } = this.#facts;
+    if (former) this.#facts = { ...this.#facts, moves: moves + 1 };
+    else if (lost) this.#facts = { ...this.#facts, resumes: resumes + 1, lost: { ...lost, lasted: now - lost.at } };
+    this.#trouble = null;
     this.#to('replayed');
     former?.retire();
     for (const waiting of this.#queue.splice(0)) waiting.resolve(link);
@@ -327,25 +372,33 @@ export class Connection {
 
   /**
    * The try under way came to nothing.
-   * @param {number} leastMs
+   * @param {LostError} err
    */
-  #fail(leastMs) {
-    this.#to('fail');
-    this.#later(leastMs);
+  #fail({ afterMs, why }) {
+    if (this.#trouble) this.#trouble = { ...this.#trouble, why };
+    this.#later(afterMs, 'fail');
   }
 
   /**
    * Sets the next try.
    * @param {number} leastMs
+   * @param {'fail' | 'lost'} cause
    */
-  #later(leastMs) {
+  #later(leastMs, cause) {
     const now = this.#env.now();
-    const backoff = this.#state === 'moving' ? this.#moveBackoff : this.#backoff;
+    const backoff = this.#state === 'moving' && cause === 'fail' ? this.#moveBackoff : this.#backoff;
     this.#notBefore = now + leastMs;
+    this.#tryIn(backoff.next(now, leastMs));
+    this.#to(cause);
+  }
+
+  /** @param {number} ms */
+  #tryIn(ms) {
+    if (this.#trouble) this.#trouble = { ...this.#trouble, nextTry: this.#env.now() + ms };
     this.#timer = this.#env.setTimeout(() => {
       if (this.#state === 'waiting') this.#to('due');
       this.#try();
-    }, backoff.next(now, leastMs));
+    }, ms);
   }
 
   /**
@@ -378,6 +431,9 @@ export class Connection {
     if (CLOSE[code]?.out) return this.#end(this.#handlers.out);
     if (link !== this.#link) return; // a try finds out by itself
     this.#link = null;
+    const at = this.#env.now();
+    this.#trouble = { since: at, why: CLOSE[code]?.cause ?? 'unreachable', nextTry: null };
+    this.#facts = { ...this.#facts, lost: { at, lasted: null, code } };
     if (this.#attempt) {
       const { welcomed } = this.#attempt;
       this.#to('overtaken');
@@ -385,8 +441,7 @@ export class Connection {
       return;
     }
     this.#env.clearTimeout(this.#timer);
-    this.#to('lost');
-    this.#later(CLOSE[code]?.pauseMs ?? 0);
+    this.#later(CLOSE[code]?.pauseMs ?? 0, 'lost');
   }
 
   /** @param {() => void} tell */
@@ -399,7 +454,7 @@ export class Connection {
 /**
  * @typedef {object} LinkHandlers
  * @property {(frame: Frame) => void} frame
- * @property {(request: Request, ok: Ok) => void} answer
+ * @property {(request: Request, ok: Ok, ms: number) => void} answer after how long
  * @property {(code: number) => void} lost
  */
 
@@ -411,7 +466,7 @@ class Link {
   #ended = false;
   #retired = false;
   #id = 0;
-  /** @type {Map<number, {request: Request, bytes: number, resolve: (ok: Ok) => void, reject: (err: Error) => void, timer: unknown}>} */
+  /** @type {Map<number, {request: Request, bytes: number, at: number, resolve: (ok: Ok) => void, reject: (err: Error) => void, timer: unknown}>} */
   #pending = new Map();
   /** Ends the socket when nothing is heard in time. @type {unknown} */
   #watch;
@@ -464,7 +519,7 @@ class Link {
     if (bytes > MAX_FRAME_BYTES) return Promise.reject(tooLong());
     return new Promise((resolve, reject) => {
       const timer = this.#env.setTimeout(() => this.#settle(id)?.reject(new LostError()), ANSWER_MS);
-      this.#pending.set(id, { request, bytes, resolve, reject, timer });
+      this.#pending.set(id, { request, bytes, at: this.#env.now(), resolve, reject, timer });
       this.send(data);
     });
   }
@@ -524,7 +579,7 @@ class Link {
       case 'ok': {
         const pending = this.#settle(frame.id);
         if (!pending) return;
-        this.#handlers.answer(pending.request, frame);
+        this.#handlers.answer(pending.request, frame, this.#env.now() - pending.at);
         return pending.resolve(frame);
       }
       case 'error':
@@ -565,7 +620,7 @@ class Link {
       const [[largest] = [0]] = [...this.#pending].sort(([, a], [, b]) => b.bytes - a.bytes);
       this.#settle(largest)?.reject(tooLong());
     }
-    this.#lose(new LostError(CLOSE[code]?.pauseMs ?? 0));
+    this.#lose(new LostError(CLOSE[code]?.pauseMs, CLOSE[code]?.cause));
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(new LostError());
     this.#handlers.lost(code);
   }
@@ -573,6 +628,16 @@ class Link {
 
 function tooLong() {
   return new FinalError({ type: 'error', id: 0, code: 'too_long', message: '' });
+}
+
+/**
+ * Why a refresh was not answered with a session.
+ * @param {Pick<Response, 'headers' | 'json'>} response
+ */
+async function refused(response) {
+  // A balancer's own error is no JSON.
+  const { error } = await response.json().catch(() => ({}));
+  return new LostError(retryAfterMs(response.headers.get('Retry-After')), REFUSED[error?.code]);
 }
 
 /**

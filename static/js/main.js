@@ -4,14 +4,13 @@ import { changed, isWritten } from './changes.js';
 import { Connection } from './connection.js';
 import { Marks } from './marks.js';
 import { Outbox, requestOf } from './outbox.js';
+import { Patience } from './patience.js';
 import { FinalError, UNIVERSE, newKey } from './protocol.js';
 import { FIRST_ROOM, Rooms } from './rooms.js';
 import { FullError, openStore } from './store.js';
 import { text } from './strings.js';
 import { View } from './view.js';
 
-/** Losses of the connection shorter than this are not mentioned, in milliseconds. */
-const CALM_MS = 2_000;
 /** How often the list is asked for while something is unread, which may have been read elsewhere, in milliseconds. */
 const RELIST_MS = 30_000;
 /** How often others hear that this person types, in milliseconds. */
@@ -25,9 +24,9 @@ const user = document.body.dataset['user'] ?? '';
 let instance = document.body.dataset['instance'] ?? '';
 let limit = LIMIT;
 /** There is no connection. */
-const away = calmly();
+const away = patience();
 /** The server puts off what is sent. */
-const putOff = calmly();
+const putOff = patience();
 let wasLive = false;
 let typedAt = 0;
 
@@ -125,6 +124,16 @@ const view = new View({
   },
   draft: (name, body) => remember(`draft:${user}:${name}`, body),
   drafted: (name) => remembered(`draft:${user}:${name}`) ?? '',
+  tryNow: () => connection.kick(true),
+  diagnose: () => ({
+    instance,
+    state: connection.state,
+    facts: connection.facts,
+    gap: rooms.gap,
+    waiting: outbox.waiting,
+    rooms: rooms.all().filter(({ joined }) => joined).map((room) => ({ label: rooms.partner(room.name) ?? room.name, seq: room.timeline.seq })),
+  }),
+  measure: () => (wasLive && !connection.trouble ? rooms.relist() : Promise.resolve()),
 });
 
 /**
@@ -152,26 +161,12 @@ function stateChanged(state) {
   render();
 }
 
-/** Something that is mentioned when it has lasted for a while. */
-function calmly() {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  return {
-    mentioned: false,
-    /** @param {boolean} lasts */
-    set(lasts) {
-      if (lasts) {
-        timer ??= setTimeout(() => {
-          this.mentioned = true;
-          render();
-        }, CALM_MS);
-      } else {
-        clearTimeout(timer);
-        timer = undefined;
-        this.mentioned = false;
-      }
-    },
-  };
+function patience() {
+  return new Patience({
+    setTimeout: (work, ms) => setTimeout(work, ms),
+    clearTimeout: (timer) => clearTimeout(/** @type {number} */ (timer)),
+    changed: () => render(),
+  });
 }
 
 async function relist() {
@@ -293,19 +288,34 @@ function page() {
     others: all.filter((room) => !room.joined && !direct(room)).map(listed),
     open: openPage(),
     state: connection.state,
-    pill: !away.mentioned ? '' : !navigator.onLine ? text.offline : wasLive ? text.reconnecting : text.connecting,
+    ...trouble(),
     notice: notice(),
-    held: away.mentioned || putOff.mentioned,
+    held: away.level !== '' || putOff.level !== '',
     limit,
   };
+}
+
+/** What to say of the connection, and of a server that stores nothing. */
+function trouble() {
+  const pill = away.level === '' ? '' : !navigator.onLine ? text.offline : wasLive ? text.reconnecting : text.connecting;
+  return { pill, bar: explained(), stale: away.level !== '' };
+}
+
+/** @returns {import('./view/bar.js').Bar | null} */
+function explained() {
+  const { trouble } = connection;
+  if (away.level === 'cause' && trouble) {
+    return { cause: text.causes[navigator.onLine ? trouble.why : 'offline'], nextTry: trouble.nextTry, tries: true };
+  }
+  return putOff.level === 'cause' ? { cause: text.causes.store, nextTry: null, tries: false } : null;
 }
 
 /** What to say of the messages that wait. */
 function notice() {
   const n = outbox.waiting;
-  if (n === 0 || !(away.mentioned || putOff.mentioned)) return '';
+  if (n === 0 || (away.level === '' && putOff.level === '')) return '';
   const words = outbox.lasting ? text.held(n) : text.notLasting;
-  return putOff.mentioned && !away.mentioned ? `${text.putOff} ${words}` : words;
+  return putOff.level === 'word' && away.level === '' ? `${text.putOff} ${words}` : words;
 }
 
 /** @returns {import('./view.js').Open | null} */

@@ -59,16 +59,26 @@ export const PING_GRACE_MS = 10_000;
 /** The close code of a socket on which a frame was too large: come back without that frame. */
 export const TOO_LARGE = 1009;
 
+/** @typedef {'unreachable' | 'restart' | 'store' | 'busy'} Cause why there is no connection, as far as one can tell */
+
 /**
- * What a close code asks for. `out`: log in again. `pauseMs`: the least time to wait before coming back.
- * A code that is not here, and none, means: come back.
- * @type {Readonly<Record<number, {out?: true, pauseMs?: number}>>}
+ * What a close code asks for. `out`: log in again. `pauseMs`: the least time to wait before coming back. `cause`: what
+ * it tells. A code that is not here, and none, means: come back.
+ * @type {Readonly<Record<number, {out?: true, pauseMs?: number, cause?: Cause}>>}
  */
 export const CLOSE = Object.freeze({
+  1001: { cause: 'restart' },
+  1012: { cause: 'restart' },
   4401: { out: true },
-  4429: { pauseMs: 2000 },
-  4503: { pauseMs: 1000 },
+  4429: { pauseMs: 2000, cause: 'busy' },
+  4503: { pauseMs: 1000, cause: 'busy' },
 });
+
+/**
+ * What the codes of a refused refresh tell.
+ * @type {Readonly<Record<string, Cause>>}
+ */
+export const REFUSED = Object.freeze({ draining: 'restart', unavailable: 'store', full: 'busy', too_fast: 'busy' });
 
 const NOT_FINAL = new Set(['unavailable', 'too_fast', 'internal']);
 

@@ -36,6 +36,8 @@ const POSITIONS_BYTES = 48_000;
 export class Rooms {
   /** The room that is open, '' before the first is. */
   current = '';
+  /** The last time that something was missing in what the server said by itself. @type {{room: string, at: number} | null} */
+  gap = null;
   /** @type {Map<string, Room>} */
   #rooms = new Map();
   #user;
@@ -251,6 +253,7 @@ export class Rooms {
         this.#listed(frame.room, frame.joined, true);
         break;
       case 'reset':
+        this.gap = { room: frame.room, at: this.#now() };
         this.#again(frame.room);
         break;
       default:
@@ -446,6 +449,7 @@ export class Rooms {
       case 'repeat':
         return;
       case 'gap':
+        this.gap = { room: room.name, at: this.#now() };
         return this.#again(room.name);
       case 'added':
         if ('from' in event) room.typing.delete(event.from);

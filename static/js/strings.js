@@ -15,6 +15,7 @@ export function speak(words, locale) {
   const times = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' });
   const moments = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'medium' });
   const numbers = new Intl.NumberFormat(locale);
+  const units = (/** @type {string} */ unit) => new Intl.NumberFormat(locale, { style: 'unit', unit, maximumFractionDigits: 1 });
   const rules = new Intl.PluralRules(locale);
   const lists = new Intl.ListFormat(locale);
 
@@ -64,6 +65,19 @@ export function speak(words, locale) {
     leave: (room) => fill(words.leave, { room }),
     /** @param {string} instance */
     instance: (instance) => fill(words.instance, { instance }),
+    /** @param {number} n */
+    number: (n) => numbers.format(n),
+    /** @param {number} n */
+    nextTry: (n) => count(words.nextTry, n),
+    /** @param {number} ms */
+    milliseconds: (ms) => units('millisecond').format(ms),
+    /** @param {Date} date @param {number | null} ms how long it lasted; null: it does @param {number} code */
+    loss(date, ms, code) {
+      const values = { when: moments.format(date), code: String(code) };
+      return ms === null ? fill(words.lossLasts, values) : fill(words.loss, { ...values, long: units('second').format(ms / 1000) });
+    },
+    /** @param {string} room @param {Date} date */
+    gap: (room, date) => fill(words.gap, { room, when: moments.format(date) }),
     /** @param {string[]} names */
     typing(names) {
       if (names.length === 0) return '';

@@ -2,7 +2,9 @@
 // decide nothing.
 
 import { text } from './strings.js';
+import { ConnectionBar } from './view/bar.js';
 import { Composer } from './view/composer.js';
+import { Diagnostics } from './view/diagnostics.js';
 import { find, paint, say } from './view/dom.js';
 import { Log } from './view/log.js';
 import { People } from './view/people.js';
@@ -41,6 +43,8 @@ import { Sidebar } from './view/sidebar.js';
  * @property {Open | null} open
  * @property {string} state of the connection, for styles and tests
  * @property {string} pill what to say of the connection, '' for nothing
+ * @property {import('./view/bar.js').Bar | null} bar the same with its cause, once it lasts
+ * @property {boolean} stale whether what is shown of others may be old
  * @property {boolean} held whether what is written now waits for better times
  * @property {string} notice what to say below the composer, '' for nothing
  * @property {number} limit of a text, in code points
@@ -60,12 +64,14 @@ import { Sidebar } from './view/sidebar.js';
  * @property {(name: string) => void} read it is seen to its end
  * @property {(name: string, body: string) => void} draft what stands in its composer
  * @property {(name: string) => string} drafted what stood there
+ * @property {() => void} tryNow connect at once
+ * @property {() => import('./view/diagnostics.js').Diagnosis} diagnose
+ * @property {() => Promise<unknown>} measure the round trip to the server
  */
 
 export class View {
   #body = document.body;
   #title = find('title', HTMLElement);
-  #pill = find('pill', HTMLElement);
   #typing = find('typing', HTMLElement);
   #talk = find('talk', HTMLElement);
   #menu = find('menu', HTMLButtonElement);
@@ -73,7 +79,8 @@ export class View {
   #people = find('people', HTMLElement);
   #peopleToggle = find('people-toggle', HTMLButtonElement);
   #leave = find('leave', HTMLButtonElement);
-  #instance = find('instance', HTMLElement);
+  #instance = find('instance', HTMLButtonElement);
+  #bar;
   #sidebar;
   #here;
   #log;
@@ -85,6 +92,9 @@ export class View {
   constructor(handlers) {
     const user = this.#body.dataset['user'] ?? '';
     paint(find('my-avatar', HTMLElement), user);
+    this.#bar = new ConnectionBar(handlers.tryNow);
+    const diagnostics = new Diagnostics(handlers.diagnose, handlers.measure);
+    this.#instance.addEventListener('click', () => diagnostics.open());
     this.#sidebar = new Sidebar(handlers);
     this.#here = new People(handlers);
     this.#composer = new Composer(handlers, () => this.#log.follow(), (event) => this.#log.remove(event));
@@ -107,8 +117,8 @@ export class View {
   render(page) {
     const { open } = page;
     this.#body.dataset['state'] = page.state;
-    this.#instance.textContent = text.instance(page.instance);
-    say(this.#pill, page.pill);
+    say(this.#instance, text.instance(page.instance));
+    this.#bar.render(page);
     this.#body.classList.toggle('held', page.held);
     const unread = [...page.rooms, ...page.directs].reduce((sum, each) => sum + each.unread, 0);
     document.title = `${unread ? `(${text.unread(unread)}) ` : ''}${open ? `${open.title} – ` : ''}chatd`;

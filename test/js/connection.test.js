@@ -579,3 +579,59 @@ test('a request larger than a frame may be is refused here', async () => {
   await assert.rejects(w.connection.ask(() => ({ ...send, text: '€'.repeat(22_000) })), FinalError);
   assert.equal(w.socket.requests('send').length, 0);
 });
+
+test('while there is no connection it says since when, why, and when the next try comes', async () => {
+  const w = world();
+  assert.equal(w.connection.trouble, null);
+  await w.goLive();
+  assert.equal(w.connection.trouble, null);
+  await w.clock.pass(10_000);
+  const since = w.clock.now;
+  w.script.splice(0, 1, 'unreachable', { status: 503, code: 'unavailable', retryAfter: '3' }, { status: 503 }, { status: 200, user: 'alice' });
+  await w.socket.ends(1012);
+  assert.deepEqual(w.connection.trouble, { since, why: 'restart', nextTry: since + 125 });
+  await w.clock.pass(125);
+  assert.deepEqual(w.connection.trouble, { since, why: 'unreachable', nextTry: since + 125 + 250 });
+  await w.clock.pass(250);
+  assert.deepEqual(w.connection.trouble, { since, why: 'store', nextTry: since + 375 + 3_000 + 500 });
+  await w.clock.pass(3_500);
+  assert.equal(w.connection.trouble.why, 'unreachable', 'a balancer alone');
+  await w.clock.pass(1_000);
+  assert.equal(w.connection.trouble.nextTry, null, 'it is under way');
+  await w.finish();
+  assert.equal(w.connection.trouble, null);
+  assert.deepEqual(w.connection.facts.lost, { at: since, lasted: 4_875, code: 1012 });
+  assert.equal(w.connection.facts.resumes, 1);
+});
+
+test('who asks for a try gets it at once, or as soon as the server allows it', async () => {
+  const w = world({ random: () => 1 });
+  w.script.splice(0, 1, { status: 503, code: 'draining', retryAfter: '7' }, 'unreachable', { status: 200, user: 'alice' });
+  w.connection.start();
+  await settle();
+  assert.equal(w.connection.trouble.why, 'restart');
+  assert.equal(w.connection.trouble.nextTry, w.clock.now + 7_250);
+  w.connection.kick(true);
+  assert.equal(w.connection.trouble.nextTry, w.clock.now + 7_000);
+  await w.clock.pass(7_000);
+  assert.equal(w.refreshes.length, 2);
+  w.connection.kick(true);
+  await settle();
+  assert.equal(w.refreshes.length, 3);
+  await w.clock.pass(60_000);
+  assert.equal(w.refreshes.length, 3 + w.sockets.length - 1, 'one try at a time');
+});
+
+test('how long an answer takes, and moves beside resumes', async () => {
+  const w = world();
+  await w.goLive();
+  const asked = w.connection.ask(() => ({ type: 'rooms' }));
+  await w.clock.pass(42);
+  await w.socket.answers('rooms');
+  await asked;
+  assert.equal(w.connection.facts.roundTripMs, 42);
+  await w.socket.says({ type: 'drain', within_ms: 1_000 });
+  await w.clock.pass(500);
+  await w.finish();
+  assert.deepEqual({ ...w.connection.facts, roundTripMs: 0 }, { roundTripMs: 0, resumes: 0, moves: 1, lost: null });
+});

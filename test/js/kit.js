@@ -108,7 +108,7 @@ export function world({ random = () => 0.5, locks } = {}) {
       return {
         status: answer.status,
         headers: new Headers(answer.retryAfter ? { 'Retry-After': answer.retryAfter } : {}),
-        json: async () => ({ user: answer.user }),
+        json: async () => (answer.code ? { error: { code: answer.code } } : { user: answer.user }),
       };
     },
     setTimeout: clock.setTimeout,
