@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -23,6 +24,10 @@ const (
 	maxQueued    = 20 // somebody who sees that nothing goes out pauses
 	loginRetry   = 500 * time.Millisecond
 	look         = 10 * time.Millisecond // between two looks at what a wait waits for
+	ownKept      = 10                    // lines that somebody may think better of
+
+	universe = "universe"
+	mustSee  = ", and everybody must see it"
 )
 
 // A crowd is the people of one act.
@@ -31,7 +36,9 @@ type crowd struct {
 	rec    *record
 	people []*person
 	rooms  []string
-	pace   time.Duration // between two messages of one person, on average
+	public map[string]bool    // those of rooms that were there from the start
+	direct map[string]*person // conversations of two, and one of them
+	pace   time.Duration      // between two messages of one person, on average
 	stop   context.CancelFunc
 	quiet  chan struct{} // closed: nobody writes any more
 	hushed sync.Once
@@ -53,6 +60,7 @@ type crowd struct {
 	delays     spread
 	offline    []time.Duration
 	expected   map[string]map[string]bool // key -> who has not seen it; see expectLocked
+	places     map[string]place           // of those that are confirmed
 	caughtUp   time.Time                  // when the last of them was seen
 	reached    map[int][]chan struct{}    // closed when so many are confirmed
 }
@@ -64,6 +72,7 @@ type person struct {
 	name  string
 	rooms []string
 	talks bool
+	all   bool // reads universe
 	rand  *rand.Rand
 	line  *line
 	jar   http.CookieJar
@@ -72,12 +81,27 @@ type person struct {
 	// Guarded by record.mu.
 	views   map[string]bool   // rooms that were shown at all
 	ends    map[string]string // the last event of each view
+	begins  map[string]int64  // the first seq of each view that was replaced
 	open    int               // sockets
 	since   time.Time         // when the last socket closed
 	longest time.Duration     // longest time without one
 	on      string            // the instance of the newest socket
 	said    int
-	held    bool // it stopped reading for a while: its delays are its own
+	wrote   map[string]string // key -> room of lines that may be changed once they are confirmed
+	mine    []own             // the newest of those
+	held    bool              // it stopped reading for a while: its delays are its own
+}
+
+// An own is a line that its writer may change.
+type own struct {
+	room string
+	id   chat.EventID
+}
+
+// A place is where a line stands.
+type place struct {
+	room string
+	seq  int64
 }
 
 // A gathering says who comes.
@@ -88,6 +112,7 @@ type gathering struct {
 	rooms     int
 	pace      time.Duration
 	seed      uint64
+	universe  bool               // one in thirty reads universe
 	immediate bool               // they come back at once, all together
 	way       func(n int) string // host:port that the n-th dials instead of url's; "" for url's; nil: all do
 }
@@ -96,14 +121,15 @@ type gathering struct {
 func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c := &crowd{url: g.url, rec: rec, pace: g.pace, stop: stop, quiet: make(chan struct{}), codes: map[int]int{}, reached: map[int][]chan struct{}{},
-		sent: map[string]time.Time{}, expected: map[string]map[string]bool{}}
+		sent: map[string]time.Time{}, expected: map[string]map[string]bool{}, places: map[string]place{}, public: map[string]bool{}, direct: map[string]*person{}}
 	for n := range g.rooms {
 		c.rooms = append(c.rooms, fmt.Sprintf("%s-room%d", g.name, n+1))
+		c.public[c.rooms[n]] = true
 	}
 	for n := range g.people {
 		p := &person{crowd: c, name: fmt.Sprintf("%s-p%d", g.name, n+1), rand: rand.New(rand.NewPCG(g.seed, uint64(n))),
-			views: map[string]bool{}, ends: map[string]string{}}
-		// One in ten only reads, and in more rooms than the others.
+			views: map[string]bool{}, ends: map[string]string{}, begins: map[string]int64{}, wrote: map[string]string{}}
+		// One in ten only reads, and in more rooms than the others, some of these in all.
 		p.talks = n%10 != 9
 		many, step := 2, 1+n/len(c.rooms)%2 // not always the same two
 		if !p.talks {
@@ -114,6 +140,9 @@ func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 		}
 		slices.Sort(p.rooms)
 		p.rooms = slices.Compact(p.rooms)
+		if p.all = g.universe && n%30 == 19; p.all {
+			p.rooms = []string{universe}
+		}
 		way := ""
 		if g.way != nil {
 			way = g.way(n)
@@ -130,6 +159,17 @@ func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 			return nil, err
 		}
 		c.people = append(c.people, p)
+	}
+	// Two in ten have a conversation of their own.
+	for n := 0; n+1 < len(c.people); n += 10 {
+		one, other := c.people[n], c.people[n+1]
+		room, err := one.Join("@" + other.name)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		c.direct[room] = one
+		one.rooms, other.rooms = append(one.rooms, room), append(other.rooms, room)
 	}
 	gate := make(chan struct{}, loginsAtOnce)
 	errs := make(chan error, len(c.people))
@@ -159,7 +199,7 @@ func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 	}
 	err := c.await(ctx, "everybody is in their rooms", func() bool {
 		for _, p := range c.people {
-			if len(p.views) < len(p.rooms) {
+			if !p.inAllLocked() {
 				return false
 			}
 		}
@@ -202,6 +242,11 @@ func (p *person) live(ctx context.Context) {
 	}
 }
 
+// inAllLocked says that each of the person's rooms was shown at least once.
+func (p *person) inAllLocked() bool {
+	return !slices.ContainsFunc(p.rooms, func(room string) bool { return !p.views[room] })
+}
+
 // start lets people write until hush.
 func (c *crowd) start() {
 	for _, p := range c.people {
@@ -224,7 +269,13 @@ func (p *person) chatter() {
 		}
 		if p.Queued() < maxQueued {
 			c.rec.mu.Lock()
-			p.writeLocked(p.rooms[p.rand.IntN(len(p.rooms))], "")
+			// Most of what people do is to write; sometimes they think better of it.
+			switch what := p.rand.IntN(10); {
+			case what < 8 || len(p.mine) == 0:
+				p.writeLocked(p.rooms[p.rand.IntN(len(p.rooms))], "")
+			default:
+				p.changeLocked(what == 9)
+			}
 			c.rec.mu.Unlock()
 		}
 	}
@@ -233,21 +284,44 @@ func (p *person) chatter() {
 // writeLocked queues a message and returns its key. The lock makes sure that
 // nobody's view has it before the history says that it was sent.
 func (p *person) writeLocked(room, more string) string {
-	c := p.crowd
 	p.said++
 	text := fmt.Sprintf("%s says %d%s", p.name, p.said, more)
 	key, err := p.Send(room, text)
+	p.askedLocked(room, judge.Event{Type: chat.Message, Key: key, Text: text}, err)
+	if more != mustSee { // what is taken back is not seen by all
+		p.wrote[key] = room
+	}
+	return key
+}
+
+// changeLocked queues another text for a line of the person's own, or takes one back.
+func (p *person) changeLocked(retract bool) {
+	n := p.rand.IntN(len(p.mine))
+	o := p.mine[n]
+	if retract {
+		p.mine = slices.Delete(p.mine, n, n+1)
+		key, err := p.Retract(o.room, o.id)
+		p.askedLocked(o.room, judge.Event{Type: chat.Retracted, Key: key, Target: string(o.id)}, err)
+		return
+	}
+	p.said++
+	text := fmt.Sprintf("%s means %d", p.name, p.said)
+	key, err := p.Edit(o.room, o.id, text)
+	p.askedLocked(o.room, judge.Event{Type: chat.Edited, Key: key, Target: string(o.id), Text: text}, err)
+}
+
+// askedLocked notes what was queued.
+func (p *person) askedLocked(room string, ev judge.Event, err error) {
+	c := p.crowd
 	if err != nil { // a full outbox or a bad name: neither can be
 		c.rec.addLocked(judge.Entry{Kind: judge.Wrong, Client: p.name, User: p.name, Room: room, Note: "not queued: " + err.Error()})
-		return ""
+		return
 	}
-	c.rec.addLocked(judge.Entry{Kind: judge.Sent, Client: p.name, User: p.name, Room: room,
-		Event: judge.Event{Type: chat.Message, Key: key, Text: text}})
+	c.rec.addLocked(judge.Entry{Kind: judge.Sent, Client: p.name, User: p.name, Room: room, Event: ev})
 	now := time.Now()
-	c.sent[key] = now
+	c.sent[ev.Key] = now
 	c.written++
 	c.rec.series.at(now).Sent++
-	return key
 }
 
 // burst has everybody write into each of their rooms at once, and returns as soon as
@@ -286,7 +360,7 @@ func (c *crowd) mark(ctx context.Context, within time.Duration) (time.Duration, 
 		}
 		for _, room := range p.rooms {
 			// Who stands behind in one room is not asked twice: the queue is in order.
-			key := p.writeLocked(room, ", and everybody must see it")
+			key := p.writeLocked(room, mustSee)
 			who := map[string]bool{"": true}
 			for _, reader := range c.people {
 				if reader.hold.Load() == nil && reader.in(room) {
@@ -305,6 +379,7 @@ func (c *crowd) mark(ctx context.Context, within time.Duration) (time.Duration, 
 	}
 	c.rec.mu.Lock()
 	defer c.rec.mu.Unlock()
+	clear(c.places)
 	if err != nil {
 		clear(c.expected)
 		return time.Since(begin), err
@@ -313,7 +388,15 @@ func (c *crowd) mark(ctx context.Context, within time.Duration) (time.Duration, 
 }
 
 func (p *person) in(room string) bool {
-	return slices.Contains(p.rooms, room)
+	return p.all && p.crowd.public[room] || slices.Contains(p.rooms, room)
+}
+
+// reads are the rooms that the person sees, by their own names.
+func (p *person) reads() []string {
+	if p.all {
+		return slices.Sorted(maps.Keys(p.crowd.public))
+	}
+	return p.rooms
 }
 
 // await looks until there is what it waits for, or ctx ends. cond is asked with
@@ -363,13 +446,20 @@ func (c *crowd) settle(ctx context.Context, name string, within time.Duration) e
 		ctx, more = context.WithTimeout(run, within)
 		defer more()
 	}
-	truth, err := c.page(ctx, name+"-fresh", c.rooms...)
+	truth, err := c.page(ctx, name+"-fresh", nil, c.rooms...)
 	if err != nil {
 		return errors.Join(waited, err)
 	}
+	for room, p := range c.direct { // which strangers may not read
+		own, err := c.page(ctx, p.name, p.jar, room)
+		if err != nil {
+			return errors.Join(waited, err)
+		}
+		truth[room] = own[room]
+	}
 	waited = errors.Join(waited, c.await(ctx, "everybody is at the end of their rooms", func() bool {
 		for _, p := range c.people {
-			for _, room := range p.rooms {
+			for _, room := range p.reads() {
 				if evs := truth[room]; len(evs) > 0 && p.ends[room] != string(evs[len(evs)-1].ID) {
 					return false
 				}
@@ -377,27 +467,30 @@ func (c *crowd) settle(ctx context.Context, name string, within time.Duration) e
 		}
 		return true
 	}))
-	for _, room := range c.rooms {
+	for _, room := range slices.Sorted(maps.Keys(truth)) {
 		c.rec.add(judge.Entry{Kind: judge.Feed, Room: room, Events: events(truth[room])})
 	}
 	for _, p := range c.people {
-		for _, room := range p.rooms {
+		for _, room := range p.reads() {
 			c.rec.add(judge.Entry{Kind: judge.End, Client: p.name, User: p.name, Room: room})
 		}
 	}
 	return waited
 }
 
-// page reads all that rooms hold, by a login that has seen nothing.
-func (c *crowd) page(ctx context.Context, name string, rooms ...string) (map[string][]client.Event, error) {
+// page reads all that rooms hold, with a fresh login, or that in the jar if it is not
+// nil.
+func (c *crowd) page(ctx context.Context, name string, jar http.CookieJar, rooms ...string) (map[string][]client.Event, error) {
 	l := newLine("")
 	defer l.cut()
-	fresh, err := client.New(client.Options{URL: c.url, User: name, Transport: l.transport})
+	fresh, err := client.New(client.Options{URL: c.url, User: name, Transport: l.transport, Jar: jar})
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh.Login(ctx); err != nil {
-		return nil, err
+	if jar == nil {
+		if err := fresh.Login(ctx); err != nil {
+			return nil, err
+		}
 	}
 	running, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup

@@ -259,7 +259,8 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 	d.say("%s: %d people come", f.Name, d.People)
 	coming, cancel := context.WithTimeout(ctx, gatherWithin)
 	defer cancel()
-	g := gathering{name: name, url: url, people: d.People, rooms: d.Rooms, pace: d.Pace, seed: d.Seed + uint64(d.n), immediate: f.herd}
+	g := gathering{name: name, url: url, people: d.People, rooms: d.Rooms, pace: d.Pace, seed: d.Seed + uint64(d.n),
+		universe: d.cluster != nil, immediate: f.herd} // who reads all rooms of somebody's own system is no guest
 	if d.links != nil { // one in three takes the link
 		way := d.links.people(d.cluster.HAProxy.Addr)
 		g.way = func(n int) string {
@@ -332,7 +333,7 @@ func (a *act) pages(ctx context.Context, b *browsers, name string) {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
 	wrong, err := b.judge(ctx, func(ctx context.Context, rooms ...string) (map[string][]client.Event, error) {
-		return a.crowd.page(ctx, name+"-fresh", rooms...)
+		return a.crowd.page(ctx, name+"-fresh", nil, rooms...)
 	})
 	for _, what := range wrong {
 		a.broken("%s", what)

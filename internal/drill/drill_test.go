@@ -72,9 +72,9 @@ func TestSeriesKeepsSecondsApart(t *testing.T) {
 // alice returns a person of a crowd that is in no system.
 func alice(history *bytes.Buffer) *person {
 	rec := newRecord(history)
-	c := &crowd{rec: rec, codes: map[int]int{}, sent: map[string]time.Time{}, expected: map[string]map[string]bool{},
+	c := &crowd{rec: rec, codes: map[int]int{}, sent: map[string]time.Time{}, expected: map[string]map[string]bool{}, places: map[string]place{},
 		reached: map[int][]chan struct{}{}}
-	p := &person{crowd: c, name: "alice", rooms: []string{"den"}, views: map[string]bool{}, ends: map[string]string{}}
+	p := &person{crowd: c, name: "alice", rooms: []string{"den"}, views: map[string]bool{}, ends: map[string]string{}, begins: map[string]int64{}}
 	c.people = []*person{p}
 	return p
 }
@@ -199,6 +199,26 @@ func TestRowThatWasNoticedDoesNotHold(t *testing.T) {
 		got := strings.Join(a.row.Broken, "; ")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A view that had to be begun anew, behind a line, need not show it. One that did not
+// has to.
+func TestNobodyWaitsForWhatStandsBeforeANewView(t *testing.T) {
+	for name, facts := range map[string][]client.Fact{
+		"replaced, then confirmed": {client.Replaced{Room: "den", Had: "5-1", Events: []client.Event{{Room: "den", ID: "8-2", Seq: 8}}}, client.Confirmed{Key: "k", Room: "den", Event: "7-2", Seq: 7}},
+		"confirmed, then replaced": {client.Confirmed{Key: "k", Room: "den", Event: "7-2", Seq: 7}, client.Replaced{Room: "den", Had: "5-1", Events: []client.Event{{Room: "den", ID: "8-2", Seq: 8}}}},
+		"a first view":             {client.Confirmed{Key: "k", Room: "den", Event: "7-2", Seq: 7}, client.Replaced{Room: "den", Events: []client.Event{{Room: "den", ID: "8-2", Seq: 8}}}},
+		"before the line":          {client.Confirmed{Key: "k", Room: "den", Event: "9-2", Seq: 9}, client.Replaced{Room: "den", Had: "5-1", Events: []client.Event{{Room: "den", ID: "8-2", Seq: 8}}}},
+	} {
+		p := alice(&bytes.Buffer{})
+		p.crowd.expected["k"] = map[string]bool{"": true, "alice": true}
+		for _, f := range facts {
+			p.Observe(f)
+		}
+		if waits, want := len(p.crowd.expected) > 0, !strings.Contains(name, "replaced"); waits != want {
+			t.Errorf("%s: waits %t", name, waits)
 		}
 	}
 }

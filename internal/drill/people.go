@@ -38,7 +38,7 @@ func stopReading(ctx context.Context, a *act) error {
 	c.rec.mu.Lock()
 	reader.rooms, c.rooms = slices.Concat(reader.rooms, flood), slices.Concat(c.rooms, flood)
 	c.rec.mu.Unlock()
-	if err := c.await(ctx, "the reader is in all rooms", func() bool { return len(reader.views) == len(reader.rooms) }); err != nil {
+	if err := c.await(ctx, "the reader is in all rooms", reader.inAllLocked); err != nil {
 		return err
 	}
 

@@ -141,7 +141,12 @@ func (p *person) Observe(f client.Fact) {
 		e.Client, e.User = p.name, p.name
 		c.rec.addLocked(e)
 	}
+	if room := roomOf(f); p.all && room != "" && !p.crowd.public[room] {
+		return // universe has the rooms of others too
+	}
 	switch f := f.(type) {
+	case client.Joined:
+		p.views[f.Room] = p.views[f.Room] || f.Room == universe
 	case client.Shown:
 		add(judge.Entry{Kind: judge.Shown, Room: f.Event.Room, Event: event(f.Event), Replay: f.Replay})
 		p.sawLocked(now, f.Event)
@@ -151,6 +156,7 @@ func (p *person) Observe(f client.Fact) {
 		for _, ev := range f.Events {
 			p.sawLocked(now, ev)
 		}
+		p.beganLocked(now, f)
 	case client.Gap:
 		c.rejoined++ // it is a gap only where the join after it does not resume: Replaced
 	case client.Confirmed:
@@ -174,6 +180,17 @@ func (p *person) Observe(f client.Fact) {
 		add(judge.Entry{Kind: judge.LoggedOut, Note: f.How})
 		c.out++
 	}
+}
+
+// roomOf is the room of what was shown, "" of other facts.
+func roomOf(f client.Fact) string {
+	switch f := f.(type) {
+	case client.Shown:
+		return f.Event.Room
+	case client.Replaced:
+		return f.Room
+	}
+	return ""
 }
 
 func (p *person) openedLocked(now time.Time, instance string) {
@@ -221,6 +238,22 @@ func (p *person) sawLocked(now time.Time, ev client.Event) {
 	c.expectLocked(now, ev.Key, p.name)
 }
 
+// beganLocked notes where a view begins now that was replaced: what stands before is
+// seen by paging back, and nobody waits for that. The judge knows whether there was
+// cause for it.
+func (p *person) beganLocked(now time.Time, f client.Replaced) {
+	delete(p.begins, f.Room)
+	if f.Had == "" || len(f.Events) == 0 {
+		return
+	}
+	p.begins[f.Room] = f.Events[0].Seq
+	for key, at := range p.crowd.places {
+		if at.room == f.Room && at.seq < p.begins[f.Room] {
+			p.crowd.expectLocked(now, key, p.name)
+		}
+	}
+}
+
 func (c *crowd) confirmedLocked(now time.Time, p *person, f client.Confirmed) {
 	c.confirmed++
 	for _, some := range c.reached[c.confirmed] {
@@ -230,7 +263,20 @@ func (c *crowd) confirmedLocked(now time.Time, p *person, f client.Confirmed) {
 	if f.Duplicate {
 		c.duplicates++
 	}
+	if room, ok := p.wrote[f.Key]; ok {
+		delete(p.wrote, f.Key)
+		p.mine = append(p.mine, own{room, f.Event})
+		p.mine = p.mine[max(0, len(p.mine)-ownKept):]
+	}
 	c.rec.series.at(now).Confirmed++
+	if c.expected[f.Key] != nil {
+		c.places[f.Key] = place{f.Room, f.Seq}
+		for _, reader := range c.people {
+			if f.Seq < reader.begins[f.Room] {
+				c.expectLocked(now, f.Key, reader.name)
+			}
+		}
+	}
 	c.expectLocked(now, f.Key, "")
 }
 
