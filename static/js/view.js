@@ -108,7 +108,7 @@ export class View {
       if (event.key === 'Escape') this.#drawer('', true);
     });
     // The widths at which drawers become lists beside the talk, as in the style sheet.
-    for (const width of ['720px', '1080px']) {
+    for (const width of ['45em', '67.5em']) {
       matchMedia(`(max-width: ${width})`).addEventListener('change', () => this.#drawer('', false));
     }
   }
