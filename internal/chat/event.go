@@ -49,14 +49,26 @@ func ParseEventID(field, id string) (EventID, error) {
 // maxSeq is the largest integer that Lua and JavaScript count exactly.
 const maxSeq = 1<<53 - 1
 
-// Newest returns the last of the events that together have at most so many bytes.
+// Newest returns the last of the events that together have at most so many bytes,
+// and one at least, if there is one.
 func Newest(events []Event, bytes int) []Event {
 	from := len(events)
-	for from > 0 && bytes >= len(events[from-1].Data) {
+	for from > 0 && (from == len(events) || bytes >= len(events[from-1].Data)) {
 		from--
 		bytes -= len(events[from].Data)
 	}
 	return events[from:]
+}
+
+// Oldest returns the first of the events that together have at most so many bytes,
+// and one at least, if there is one, and the rest.
+func Oldest(events []Event, bytes int) (first, rest []Event) {
+	to := 0
+	for to < len(events) && (to == 0 || bytes >= len(events[to].Data)) {
+		bytes -= len(events[to].Data)
+		to++
+	}
+	return events[:to], events[to:]
 }
 
 // An Event is one durable event as it goes to readers. Data is its JSON, made

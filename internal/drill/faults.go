@@ -85,8 +85,8 @@ func Standard() []Fault {
 			make: killHAProxy, heal: startHAProxy, bites: socketsLost},
 		{Name: "herd", What: "every connection cut at once, and everybody back at once", on: "people", herd: true,
 			make: cutAll, bites: socketsLost},
-		{Name: "slow", What: "somebody stops reading while others flood their rooms, and reads on later", on: "people",
-			alone: true, delay: unnoticedDelay, // too far behind, and a reader starts afresh, as the contract says
+		{Name: "slow", What: "somebody stops reading while others flood their room, and reads on later", on: "people",
+			alone: true, delay: unnoticedDelay, // who is given up twice may be too far behind for a resume
 			make: stopReading, heal: readOn, bites: socketsLost},
 		{Name: "revoke", What: "logins of one in six ended in mid-chat from elsewhere; they log in again", on: "people",
 			make: revoke},

@@ -46,8 +46,8 @@ var Mistakes = []Mistake{
 				s.held = s.held[:n-1]
 			}
 			s.held = append(s.held, ev.Data)`},
-		{"internal/room/hub.go", `replay, err := readReplay(`, `time.Sleep(100 * time.Millisecond)
-	replay, err := readReplay(`},
+		{"internal/room/hub.go", `replay, err := ReadReplay(`, `time.Sleep(100 * time.Millisecond)
+	replay, err := ReadReplay(`},
 	}},
 	{"shutdown", "SIGTERM ends an instance without asking anybody to move", []string{"term"}, []change{
 		{"internal/socket/server.go", `s.tell(drainNotice(total/2), "")`, `return`},

@@ -14,11 +14,7 @@ import (
 	"chatd/internal/judge"
 )
 
-// floodRooms are as many as it takes for a reader who was given up to have missed no
-// more in any of them than a resume brings. Who is further behind starts afresh.
-const floodRooms = 40
-
-// stopReading lets somebody read nothing, and others flood rooms that only this
+// stopReading lets somebody read nothing, and others flood a room that only this
 // reader is in, until the server has given up on them.
 func stopReading(ctx context.Context, a *act) error {
 	c := a.crowd
@@ -27,18 +23,14 @@ func stopReading(ctx context.Context, a *act) error {
 		return errors.New("there is nobody who only reads")
 	}
 	reader := c.people[i]
-	var flood []string
-	for n := range floodRooms {
-		room := fmt.Sprintf("%s-flood%d", strings.TrimSuffix(c.rooms[0], "-room1"), n+1)
-		if _, err := reader.Join(room); err != nil {
-			return err
-		}
-		flood = append(flood, room)
+	flood := strings.TrimSuffix(c.rooms[0], "-room1") + "-flood"
+	if _, err := reader.Join(flood); err != nil {
+		return err
 	}
 	c.rec.mu.Lock()
-	reader.rooms, c.rooms = slices.Concat(reader.rooms, flood), slices.Concat(c.rooms, flood)
+	reader.rooms, c.rooms = append(slices.Clip(reader.rooms), flood), append(slices.Clip(c.rooms), flood)
 	c.rec.mu.Unlock()
-	if err := c.await(ctx, "the reader is in all rooms", reader.inAllLocked); err != nil {
+	if err := c.await(ctx, "the reader is in the room", reader.inAllLocked); err != nil {
 		return err
 	}
 
@@ -61,7 +53,7 @@ func stopReading(ctx context.Context, a *act) error {
 		for range 10 {
 			p := c.people[turn%len(c.people)]
 			if turn++; p.talks && p.Queued() < 2 {
-				p.writeLocked(flood[turn%len(flood)], long)
+				p.writeLocked(flood, long)
 			}
 		}
 		c.rec.mu.Unlock()

@@ -3,7 +3,6 @@ package room
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -89,7 +88,7 @@ func (h *Hub) Remove(rd *Reader) {
 // Join makes rd, which must have been added, a reader of the room. after is the
 // last event that rd's client has, "" for none. reply makes the answer from the
 // replay, when what comes is held for rd already; it is pushed to rd before that,
-// and each later event follows once, in order. Who is in the room already starts
+// then the rest of the replay, and each later event follows once, in order. Who is in the room already starts
 // afresh.
 //
 // Join waits for Redis until ctx ends, and then fails with chat.ErrUnavailable,
@@ -106,7 +105,7 @@ func (h *Hub) Join(ctx context.Context, rd *Reader, name chat.Room, after chat.E
 			return err
 		}
 		answer := reply(replay) // large ones take their time: not under the room's lock
-		if s.GoLive(func() { rd.Push(answer) }) {
+		if s.GoLive(answer, replay.Rest) {
 			return nil
 		}
 		// The room was reset while its history was read: once more.
@@ -137,7 +136,7 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 			return nil, Replay{}, chat.Unavailable("join ahead of the room", context.Cause(ctx))
 		}
 	}
-	replay, err := readReplay(ctx, h.feed, name, after, s.From, window, rooms)
+	replay, err := ReadReplay(ctx, h.feed, name, after, s.From, window, rooms)
 	if errors.Is(err, chat.ErrLost) {
 		// What this room gave out last is not in the feed: Redis lost data. The
 		// room finds out by itself; its readers join again.
@@ -300,11 +299,11 @@ func (h *Hub) fillOnce(r *Room) (again bool, err error) {
 	after, known := r.Reading()
 	var events []chat.Event
 	if known {
-		events, err = h.missed(ctx, r.Name, after)
+		events, err = readAfter(ctx, h.feed, r.Name, after, "", resumeBytes)
 		switch {
 		case errors.Is(err, chat.ErrLost):
 			gaps.WithLabelValues("lost").Inc()
-			h.log.Warn("room's feed does not hold what was given out, readers start afresh", "room", r.Name, "event", after)
+			h.log.Warn("room's feed does not continue what was given out, or by too much: readers join afresh", "room", r.Name, "event", after)
 			known = false
 		case err != nil:
 			return false, err
@@ -323,23 +322,4 @@ func (h *Hub) fillOnce(r *Room) (again bool, err error) {
 		return false, err
 	}
 	return r.Start(head), nil
-}
-
-// missed returns all events that follow after, or chat.ErrLost if they are so
-// many that readers are better off with a new start.
-func (h *Hub) missed(ctx context.Context, name chat.Room, after chat.EventID) (all []chat.Event, err error) {
-	for {
-		events, err := h.feed.After(ctx, name, after, "", resumeEvents)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, events...)
-		if len(events) < resumeEvents {
-			return all, nil
-		}
-		if len(all) >= 5*resumeEvents {
-			return nil, fmt.Errorf("more than %d events behind: %w", len(all), chat.ErrLost)
-		}
-		after = all[len(all)-1].ID
-	}
 }

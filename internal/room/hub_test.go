@@ -348,11 +348,11 @@ func TestSlowReaderDoesNotDelayOthers(t *testing.T) {
 	alice := in.listen("alice")
 	alice.join("general", "")
 	text := strings.Repeat("x", 60_000)
-	for range 80 { // more than a queue holds
+	for range 20 { // more than a queue holds
 		in.say("general", text)
 	}
 	alice.unbroken(in.say("general", "end"))
-	if n := len(alice.events()); n != 81 {
+	if n := len(alice.events()); n != 21 {
 		t.Fatalf("alice was shown %d events", n)
 	}
 	for {
@@ -365,16 +365,64 @@ func TestSlowReaderDoesNotDelayOthers(t *testing.T) {
 	}
 }
 
+// Who was too slow missed more than an answer takes, and more than a queue holds, and
+// resumes; who missed even more starts afresh.
+func TestAResumeComesInParts(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	start := in.say("general", "start")
+	text := strings.Repeat("x", 4000)
+	const all = 900 // 3.7 MB
+	for range all {
+		in.say("general", text)
+	}
+	alice := in.listen("alice")
+	alice.join("general", start)
+	alice.unbroken(in.say("general", "live"))
+	alice.mu.Lock()
+	join := alice.joins[0]
+	alice.mu.Unlock()
+	if seen := alice.events(); !join.Resumed || len(seen) != all+1 || seen[0].Prev != start {
+		t.Fatalf("resumed %v, %d events behind %q", join.Resumed, len(seen), seen[0].Prev)
+	}
+	if n := len(join.Events); n == 0 || n > 256<<10/len(text) {
+		t.Fatalf("%d events are in the answer", n)
+	}
+
+	// What one asked for makes one not too slow.
+	late := room.NewReader("late")
+	in.Add(late)
+	defer in.Remove(late)
+	if err := in.Join(t.Context(), late, "general", start, func(room.Replay) []byte { return []byte("{}") }); err != nil {
+		t.Fatal(err)
+	}
+	alice.unbroken(in.say("general", "heard by late too"))
+	batch, err := late.Next(t.Context(), nil)
+	if err != nil || len(batch) < all-len(join.Events) {
+		t.Fatalf("%d objects, %v", len(batch), err)
+	}
+
+	for range 200 {
+		in.say("general", text)
+	}
+	bob := in.listen("bob")
+	bob.join("general", start)
+	bob.unbroken(in.say("general", "end"))
+	if bob.joins[0].Resumed || len(bob.events()) >= all {
+		t.Fatalf("resumed %v, %d events", bob.joins[0].Resumed, len(bob.events()))
+	}
+}
+
 func TestEphemeraAreShedFirst(t *testing.T) {
 	rd := room.NewReader("alice")
 	big := make([]byte, 64<<10)
-	for range 33 { // a little more than half of the queue
+	for range 9 { // a little more than half of the queue
 		rd.Push(big)
 	}
 	rd.Offer([]byte("typing"))
 	rd.Push([]byte("message"))
 	batch, err := rd.Next(t.Context(), nil)
-	if err != nil || len(batch) != 34 || string(batch[33]) != "message" {
+	if err != nil || len(batch) != 10 || string(batch[9]) != "message" {
 		t.Fatalf("%d objects, %v", len(batch), err)
 	}
 	rd.Offer([]byte("typing"))
@@ -443,7 +491,7 @@ func TestUniverseIsBounded(t *testing.T) {
 		name := chat.Room(fmt.Sprint("room", i))
 		rooms = append(rooms, name)
 		positions[name] = in.say(name, "start")
-		for range 10 {
+		for range 60 {
 			in.say(name, strings.Repeat("x", 4000))
 		}
 	}

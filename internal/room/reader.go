@@ -8,9 +8,10 @@ import (
 	"chatd/internal/chat"
 )
 
-// queueBytes bounds what waits for one connection. At half of it, what may be
-// lost is shed; beyond it the connection is too slow.
-const queueBytes = 4 << 20
+// queueBytes bounds what waits for one connection, but for what it asked for by
+// joining. At half of it, what may be lost is shed; beyond it the connection is too
+// slow.
+const queueBytes = 1 << 20
 
 // ErrSlow says that a reader's queue was full: its connection is to be closed
 // with 4408, and its client resumes.
@@ -33,7 +34,8 @@ type Reader struct {
 	// Guarded by mu, which is the innermost lock of this package.
 	mu    sync.Mutex
 	queue [][]byte
-	bytes int
+	bytes int // of what is in the queue
+	asked int // of these: what joins brought
 	err   error
 
 	// Guarded by Hub.mu.
@@ -63,17 +65,33 @@ func (r *Reader) push(data []byte, lossy bool) {
 	switch {
 	case r.err != nil:
 		return
-	case lossy && r.bytes > queueBytes/2:
+	case lossy && r.bytes-r.asked > queueBytes/2:
 		shed.WithLabelValues("ephemeral").Inc()
 		return
-	case r.bytes > 0 && r.bytes+len(data) > queueBytes:
+	case r.bytes > r.asked && r.bytes-r.asked+len(data) > queueBytes:
 		shed.WithLabelValues("slow").Inc()
 		r.err = ErrSlow
-		r.queue, r.bytes = nil, 0
+		r.queue, r.bytes, r.asked = nil, 0, 0
 		signal(r.space)
 	default:
 		r.queue = append(r.queue, data)
 		r.bytes += len(data)
+	}
+	signal(r.ready)
+}
+
+// pushJoined puts into the queue what a join brings. It is bounded by itself, and
+// Space waits until it is taken, so it does not count against who is slow.
+func (r *Reader) pushJoined(objects [][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return
+	}
+	r.queue = append(r.queue, objects...)
+	for _, data := range objects {
+		r.bytes += len(data)
+		r.asked += len(data)
 	}
 	signal(r.ready)
 }
@@ -86,7 +104,7 @@ func (r *Reader) Next(ctx context.Context, buf [][]byte) ([][]byte, error) {
 		if len(r.queue) > 0 {
 			buf = append(buf[:0], r.queue...)
 			clear(r.queue)
-			r.queue, r.bytes = r.queue[:0], 0
+			r.queue, r.bytes, r.asked = r.queue[:0], 0, 0
 			r.mu.Unlock()
 			signal(r.space)
 			return buf, nil

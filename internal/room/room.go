@@ -177,19 +177,23 @@ func (r *Room) Unsubscribe(rd *Reader) {
 	}
 }
 
-// GoLive calls first, which may push to the reader, and then lets out what was
-// held and what comes. It does nothing and returns false if the room was reset
-// or too much was held: then subscribe again.
-func (s *Subscriber) GoLive(first func()) bool {
+// GoLive pushes the answer to the reader, if it is not nil, and the rest of its
+// replay, and then lets out what was held and what comes. It does nothing and
+// returns false if the room was reset or too much was held: then subscribe again.
+func (s *Subscriber) GoLive(answer []byte, rest []chat.Event) bool {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
 	if s.off {
 		return false
 	}
-	first()
-	for _, data := range s.held {
-		s.rd.Push(data)
+	joined := make([][]byte, 0, 1+len(rest)+len(s.held))
+	if answer != nil {
+		joined = append(joined, answer)
 	}
+	for _, ev := range rest {
+		joined = append(joined, ev.Data)
+	}
+	s.rd.pushJoined(append(joined, s.held...))
 	s.live, s.held = true, nil
 	return true
 }

@@ -42,8 +42,8 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Co
 		return err
 	}
 	rd.Push(reply(replays))
-	for _, s := range subs {
-		if !s.GoLive(func() {}) {
+	for i, s := range subs {
+		if !s.GoLive(nil, replays[i].Rest) {
 			rd.Push(chat.Encode(chat.Notice{Type: "reset", Room: s.room.Name}))
 		}
 	}
@@ -122,11 +122,7 @@ func (h *Hub) appear(rd *Reader, name chat.Room) error {
 	if err != nil {
 		return err
 	}
-	if !s.GoLive(func() {
-		for _, ev := range replay.Events {
-			rd.Push(ev.Data)
-		}
-	}) {
+	if !s.GoLive(nil, replay.Events) {
 		return errors.New("room was reset")
 	}
 	return nil

@@ -298,10 +298,12 @@ func (c *conn) join(ctx context.Context, p *proc, req request) error {
 		if err != nil || p.dead {
 			return cmp.Or(err, errKilled)
 		}
-		if s.GoLive(func() {
-			c.rd.Push(chat.Encode(chat.Joined{Answer: chat.OK(req.ID), Room: req.Room,
-				Resumed: replay.Resumed, Events: chat.Raw(replay.Events), Head: replay.Head}))
-		}) {
+		answer := chat.Encode(chat.Joined{Answer: chat.OK(req.ID), Room: req.Room,
+			Resumed: replay.Resumed, Events: chat.Raw(replay.Events), Head: replay.Head})
+		if len(replay.Rest) > 0 {
+			c.in.w.bite("resume in parts")
+		}
+		if s.GoLive(answer, replay.Rest) {
 			return nil
 		}
 		c.in.w.bite("join repeated")
@@ -339,7 +341,7 @@ func (c *conn) prepare(ctx context.Context, p *proc, req request) (*room.Subscri
 		}
 		s = r.Subscribe(c.rd)
 	}
-	replay, err := room.ReadReplay(ctx, in.feed, req.Room, req.After, s.From, in.w.plan.Window)
+	replay, err := room.ReadReplay(ctx, in.feed, req.Room, req.After, s.From, in.w.plan.Window, in.w.plan.Share)
 	if s.From == "" && !in.w.bug.joinBehind {
 		replay = room.Replay{Room: req.Room} // the end "" stands for no end
 	}

@@ -24,6 +24,7 @@ type plan struct {
 	History   int // events that a feed keeps, about
 	Nodes     int // events that a feed lets go at once
 	Window    int
+	Share     int // rooms among which what a resume may bring is divided
 	Length    time.Duration
 	Acts      []act
 }
@@ -42,8 +43,8 @@ func (a act) String() string {
 
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d instances, %d tabs of %d people, %d rooms, history %d/%d, window %d\n",
-		p.Seed, p.Instances, p.Tabs, p.Users, p.Rooms, p.History, p.Nodes, p.Window)
+	fmt.Fprintf(&b, "seed %d: %d instances, %d tabs of %d people, %d rooms, history %d/%d, window %d, share %d\n",
+		p.Seed, p.Instances, p.Tabs, p.Users, p.Rooms, p.History, p.Nodes, p.Window, p.Share)
 	for _, a := range p.Acts {
 		fmt.Fprintln(&b, a)
 	}
@@ -151,7 +152,7 @@ func newPlan(seed uint64, focus ...string) *plan {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	p := &plan{
 		Seed: seed, Instances: 2 + rng.IntN(3), Tabs: 3 + rng.IntN(6), Rooms: 1 + rng.IntN(3),
-		History: 1000, Nodes: 1, Window: 50, Length: time.Duration(4+rng.IntN(12)) * time.Second,
+		History: 1000, Nodes: 1, Window: 50, Share: 1, Length: time.Duration(4+rng.IntN(12)) * time.Second,
 	}
 	p.Users = max(2, p.Tabs-rng.IntN(3))
 	if rng.IntN(8) == 0 {
@@ -159,6 +160,9 @@ func newPlan(seed uint64, focus ...string) *plan {
 	}
 	if rng.IntN(3) == 0 {
 		p.Window = 3 + rng.IntN(5)
+	}
+	if rng.IntN(3) == 0 { // an answer takes some ten events, a resume all that there are
+		p.Share = 80 + rng.IntN(40)
 	}
 	loses := rng.IntN(3) == 0
 	only := map[string]bool{} // a few kinds of deeds in each plan go further than all of them

@@ -267,6 +267,9 @@ func (in *instance) command(args []string, behind bool, deadline time.Duration, 
 		if w.tells && write {
 			w.say("%s carries out %s for %s: %v %v", srv.name, describe(args), in, reply, err)
 		}
+		if write && srv == w.old && err == nil {
+			w.dataLost("the old master takes what nobody will have")
+		}
 		switch {
 		case late:
 			w.bite("carried out late")

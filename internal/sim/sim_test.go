@@ -99,7 +99,7 @@ func TestSeeds(t *testing.T) {
 
 // bites are what has to happen in a campaign, or it proves nothing.
 var bites = []string{
-	"gap found", "gap filled", "fill failed", "no gap after all", "room reset", "reset", "resumed", "gap shown",
+	"gap found", "gap filled", "fill failed", "no gap after all", "room reset", "reset", "resumed", "resume in parts", "gap shown",
 	"join ahead of the room", "join found a loss", "join overtaken", "repeat dropped",
 	"duplicate answered", "confirmed item sent again", "repeat asked for",
 	"relay lost", "dropped", "unheard", "answer cut", "refused", "no answer", "carried out late",

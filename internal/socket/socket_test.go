@@ -291,8 +291,8 @@ func TestAPeerThatDoesNotReadIsNotWaitedFor(t *testing.T) {
 			alice := k.dial("alice")
 			alice.write(`{"type":"join","id":1,"room":"general"}`)
 			alice.want(`"ok","id":1`)
-			big := []byte(`{"type":"typing","text":"` + strings.Repeat("x", 1<<20) + `"}`)
-			for range 20 { // what the queue does not take is shed
+			big := []byte(`{"type":"typing","text":"` + strings.Repeat("x", 500<<10) + `"}`)
+			for range 40 { // what the queue does not take is shed
 				if err := k.Relay.Publish(t.Context(), "general", big); err != nil {
 					t.Fatal(err)
 				}
