@@ -114,6 +114,19 @@ func TestCheckTextAndKey(t *testing.T) {
 	}
 }
 
+func TestEmoji(t *testing.T) {
+	for _, good := range []string{"👍", "❤️", "👩‍👩‍👧‍👦", "👍🏽", "🇩🇪", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "1️⃣", "✅", "→", "‼️"} {
+		if err := chat.CheckEmoji(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "a", "ok", ":+1:", "1", "👍 👍", "👍a", "\u202e👍", "\u200d", "👍\n", "<b>", "é", "\u0301👍", strings.Repeat("👍", 17)} {
+		if err := chat.CheckEmoji(bad); err == nil {
+			t.Errorf("%q is taken for an emoji", bad)
+		}
+	}
+}
+
 func FuzzDecodeFrame(f *testing.F) {
 	f.Add([]byte(`{"type":"send","id":1,"room":"a","key":"k","text":"hi"}`))
 	f.Add([]byte("{\"type\":\"join\",\"id\":1,\"positions\":{\"a\":\"1-2\"}}\n{}"))

@@ -11,6 +11,7 @@ const (
 	Message   = "message"
 	Edited    = "edited"
 	Retracted = "retracted"
+	Reacted   = "reacted"
 	Gone      = "gone"
 )
 

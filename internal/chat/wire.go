@@ -21,6 +21,7 @@ const (
 	PingInterval = 25 * time.Second
 
 	maxKeyBytes  = 64
+	maxEmoji     = 16
 	maxPositions = 1000
 	maxBack      = 1 << 31
 )
@@ -37,6 +38,9 @@ type Request struct {
 	Target    string            `json:"target"`
 	Key       string            `json:"key"`
 	Text      string            `json:"text"`
+	Reply     string            `json:"reply"`
+	Emoji     string            `json:"emoji"`
+	On        *bool             `json:"on"`
 	Back      int64             `json:"back"`
 	Limit     int               `json:"limit"`
 	Positions map[string]string `json:"positions"`
@@ -100,6 +104,31 @@ func CheckText(text string, max int) error {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
 			return BadRequest("text has control characters")
 		}
+	}
+	return nil
+}
+
+// CheckEmoji returns an error unless emoji is one to show below a message: up to 16
+// code points, among them a symbol, and nothing that could be read as words, be
+// invisible or turn the direction of the text around it.
+func CheckEmoji(emoji string) error {
+	symbols := 0
+	for n, r := range []rune(emoji) {
+		switch {
+		case n == maxEmoji:
+			return BadRequest("emoji is too long")
+		case unicode.In(r, unicode.So, unicode.Sk, unicode.Sm) && r >= 0x80, r == 0x203C, r == 0x2049: // ‼ ⁉
+			symbols++
+		case r == 0x20E3: // turns a digit into a key
+			symbols++
+		case r >= '0' && r <= '9', r == '#', r == '*':
+		case r == 0x200D, r == 0xFE0F, r >= 0xE0020 && r <= 0xE007F: // joiner, emoji style, tags of flags
+		default:
+			return BadRequest("emoji is not an emoji")
+		}
+	}
+	if symbols == 0 {
+		return BadRequest("emoji is not an emoji")
 	}
 	return nil
 }
@@ -173,7 +202,7 @@ type (
 		Fresh   []Room            `json:"fresh,omitempty"`
 		Here    []string          `json:"here,omitempty"`
 	}
-	// Kept answers send, edit and retract.
+	// Kept answers send, edit, retract and react.
 	Kept struct {
 		Answer
 		Room      Room    `json:"room"`

@@ -470,8 +470,6 @@ func (r *run) frame(s *socket, f *frame) {
 		r.welcome(s, f)
 	case "ok", "error":
 		r.answer(s, f)
-	case chat.Message, chat.Edited, chat.Retracted, chat.Gone:
-		r.event(s, f.Event)
 	case "reset":
 		r.reset(s, f.Room)
 	case "drain":
@@ -492,6 +490,10 @@ func (r *run) frame(s *socket, f *frame) {
 		r.relist(s)
 	case "presence", "typing":
 		r.tell(Notice{Type: f.Type, Room: f.Room, User: cmp.Or(f.User, f.From), State: f.State})
+	default:
+		if f.Seq > 0 { // a durable event, of whatever kind: the chain goes over it
+			r.event(s, f.Event)
+		}
 	}
 }
 

@@ -6,8 +6,8 @@
 -- ARGV[2] history: events that the feed keeps, about
 -- ARGV[3] how long the key is remembered, seconds
 -- ARGV[4] digest of what is asked, hexadecimal
--- ARGV[5] kind: message, edited or retracted
--- ARGV[6] target: event id for edited and retracted, else ''
+-- ARGV[5] kind: message, edited, retracted or reacted
+-- ARGV[6] target: event id of a message for all but messages, else ''
 -- ARGV[7] who asks
 -- ARGV[8] the event's JSON up to its seq   ARGV[9] from behind its time on
 -- ARGV[10] channel
@@ -57,7 +57,7 @@ if target ~= '' then
   if not entry then return {'not_found'} end
   local was = cjson.decode(entry[2][4])
   if was.type ~= 'message' then return {'not_found'} end
-  if was.from ~= asker then return {'forbidden'} end
+  if kind ~= 'reacted' and was.from ~= asker then return {'forbidden'} end
 end
 
 -- The time of day (ISO 8601, UTC) from Redis' clock, which all instances share.

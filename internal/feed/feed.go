@@ -38,14 +38,17 @@ func New(rdb redis.UniversalClient, history int) *Feed {
 	return &Feed{rdb: rdb, history: history}
 }
 
-// A Draft is an event to be. Target is the event to edit or retract.
+// A Draft is an event to be.
 type Draft struct {
-	Kind   string // chat.Message, chat.Edited or chat.Retracted
+	Kind   string // chat.Message, chat.Edited, chat.Retracted or chat.Reacted
 	Room   chat.Room
 	From   string
 	Key    string
-	Target chat.EventID
+	Target chat.EventID // what is edited, retracted or reacted to
 	Text   string
+	Reply  chat.EventID // what a message replies to; it need not be there any more
+	Emoji  string       // a reaction
+	On     *bool        // whether it is put there or taken away
 }
 
 // A Receipt says which event a draft became. Duplicate means that it did so
@@ -69,8 +72,11 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 		From   string       `json:"from"`
 		Key    string       `json:"key"`
 		Target chat.EventID `json:"target,omitempty"`
+		Reply  chat.EventID `json:"reply,omitempty"`
 		Text   string       `json:"text,omitempty"`
-	}{d.From, d.Key, d.Target, d.Text})
+		Emoji  string       `json:"emoji,omitempty"`
+		On     *bool        `json:"on,omitempty"`
+	}{d.From, d.Key, d.Target, d.Reply, d.Text, d.Emoji, d.On})
 	tail[0] = ',' // it goes on where the script's part ends
 
 	res, err := appendScript.Run(ctx, f.rdb,
@@ -97,7 +103,12 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 // tested against it, so it lapses with its key.
 func (d Draft) digest() string {
 	h := sha256.New()
-	for _, s := range []string{d.Kind, string(d.Room), d.From, d.Key, string(d.Target), d.Text} {
+	parts := []string{d.Kind, string(d.Room), d.From, d.Key, string(d.Target), d.Text}
+	if d.Reply != "" || d.Emoji != "" { // only then: instances of before know those above
+		on := d.On != nil && *d.On
+		parts = append(parts, string(d.Reply), d.Emoji, strconv.FormatBool(on))
+	}
+	for _, s := range parts {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])

@@ -31,6 +31,7 @@ var handlers = map[string]func(*conn, context.Context, chat.Request) error{
 	"send":    (*conn).say,
 	"edit":    (*conn).edit,
 	"retract": (*conn).retract,
+	"react":   (*conn).react,
 	"history": (*conn).history,
 	"rooms":   (*conn).rooms,
 	"read":    (*conn).markRead,
@@ -228,7 +229,11 @@ func (c *conn) say(ctx context.Context, req chat.Request) error {
 	if err := chat.CheckText(req.Text, c.srv.TextMax); err != nil {
 		return err
 	}
-	return c.append(ctx, req, feed.Draft{Kind: chat.Message, Text: req.Text})
+	reply, err := chat.ParseEventID("reply", req.Reply)
+	if err != nil {
+		return err
+	}
+	return c.append(ctx, req, feed.Draft{Kind: chat.Message, Text: req.Text, Reply: reply})
 }
 
 func (c *conn) edit(ctx context.Context, req chat.Request) error {
@@ -240,6 +245,16 @@ func (c *conn) edit(ctx context.Context, req chat.Request) error {
 
 func (c *conn) retract(ctx context.Context, req chat.Request) error {
 	return c.change(ctx, req, feed.Draft{Kind: chat.Retracted})
+}
+
+func (c *conn) react(ctx context.Context, req chat.Request) error {
+	if err := chat.CheckEmoji(req.Emoji); err != nil {
+		return err
+	}
+	if req.On == nil {
+		return chat.BadRequest("on is missing")
+	}
+	return c.change(ctx, req, feed.Draft{Kind: chat.Reacted, Emoji: req.Emoji, On: req.On})
 }
 
 func (c *conn) change(ctx context.Context, req chat.Request, d feed.Draft) error {

@@ -107,8 +107,8 @@ func testBadRequests(t *testing.T, c *cluster.Cluster) {
 	for _, kind := range []string{"", "Join", "shutdown", "ok", "message", strings.Repeat("x", 5000), "\u202e", "__proto__"} {
 		w.refused("unknown_type", kind, fields{"room": "br-room"})
 	}
-	for _, kind := range []string{"join", "leave", "send", "edit", "retract", "history", "read"} {
-		w.refused("bad_name", kind, fields{"key": "k", "text": "x", "target": "1-1", "event": "1-1"})
+	for _, kind := range []string{"join", "leave", "send", "edit", "retract", "react", "history", "read"} {
+		w.refused("bad_name", kind, fields{"key": "k", "text": "x", "target": "1-1", "event": "1-1", "emoji": "👍", "on": true})
 	}
 	w.say(`{"type":"typing"}` + "\n" + `{"type":"typing","room":"\u0000"}` + "\n" + `{"type":"nothing","id":77}`) // typing has no answer
 	if a := w.answer(77); a["code"] != "unknown_type" {

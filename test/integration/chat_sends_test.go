@@ -5,6 +5,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ var sendTests = []part{
 	{"OneKeyIsOneEvent", testSameKey},
 	{"AKeyIsNotForAnotherContent", testKeyReused},
 	{"MessagesAreEditedByTheirAuthor", testEdit},
+	{"MessagesAreRepliedAndReactedTo", testReact},
 	{"RetractedTextIsGone", testRetract},
 	{"TextsHaveLimits", testTexts},
 	{"AClientsOrderIsTheFeedsOrder", testOrder},
@@ -93,6 +95,47 @@ func testKeyReused(t *testing.T, c *cluster.Cluster) {
 	}
 	alice.refused("bad_request", "send", fields{"room": room, "text": "x"})
 	alice.ok("send", fields{"room": room, "key": strings.Repeat("x", 60) + "-_.:", "text": "x"})
+}
+
+func testReact(t *testing.T, c *cluster.Cluster) {
+	const room = "ra-room"
+	alice := guest(t, c.Instances()[0].URL(), "ra-alice").connect(t)
+	bob := guest(t, c.Instances()[1].URL(), "ra-bob").connect(t)
+	alice.ok("join", fields{"room": room})
+	bob.ok("join", fields{"room": room})
+	first := alice.ok("send", fields{"room": room, "key": "1", "text": "shall we?"})["event"]
+	bob.ok("send", fields{"room": room, "key": "1", "text": "yes", "reply": first})
+	alice.event(room)
+	if ev := alice.event(room); ev["type"] != "message" || ev["reply"] != first || ev["text"] != "yes" {
+		t.Errorf("a reply is %v", ev)
+	}
+	like := fields{"room": room, "key": "2", "target": first, "emoji": "👍", "on": true}
+	kept := bob.ok("react", like)
+	ev := alice.event(room)
+	if ev["type"] != "reacted" || ev["target"] != first || ev["emoji"] != "👍" || ev["on"] != true || ev["from"] != "ra-bob" || ev["event"] != kept["event"] {
+		t.Errorf("a reaction is %v", ev)
+	}
+	if again := guest(t, c.Instances()[2].URL(), "ra-bob").connect(t).ok("react", like); again["duplicate"] != true || again["event"] != kept["event"] {
+		t.Errorf("a repeated reaction is answered %v", again)
+	}
+	bob.ok("react", fields{"room": room, "key": "3", "target": first, "emoji": "👍", "on": false})
+	if ev := alice.event(room); ev["on"] != false || ev["prev"] != kept["event"] {
+		t.Errorf("a reaction that is taken away is %v", ev)
+	}
+
+	for field, bad := range map[string]any{"emoji": "not one", "target": "7", "on": nil} {
+		wrong := maps.Clone(like)
+		wrong["key"], wrong[field] = "w", bad
+		bob.refused("bad_request", "react", wrong)
+	}
+	bob.refused("key_reused", "react", fields{"room": room, "key": "2", "target": first, "emoji": "👎", "on": true})
+	bob.refused("key_reused", "react", fields{"room": room, "key": "2", "target": first, "emoji": "👍", "on": false})
+	bob.refused("key_reused", "send", fields{"room": room, "key": "1", "text": "yes"})
+	bob.refused("bad_request", "send", fields{"room": room, "key": "w", "text": "yes", "reply": "that one"})
+	bob.refused("not_found", "react", fields{"room": room, "key": "w", "target": kept["event"], "emoji": "👍", "on": true})
+	alice.ok("retract", fields{"room": room, "key": "4", "target": first})
+	bob.refused("not_found", "react", fields{"room": room, "key": "5", "target": first, "emoji": "👍", "on": true})
+	bob.ok("send", fields{"room": room, "key": "6", "text": "to what is gone", "reply": first})
 }
 
 func testEdit(t *testing.T, c *cluster.Cluster) {
