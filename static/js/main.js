@@ -11,8 +11,6 @@ import { FullError, openStore } from './store.js';
 import { text } from './strings.js';
 import { View } from './view.js';
 
-/** How often the list is asked for while something is unread, which may have been read elsewhere, in milliseconds. */
-const RELIST_MS = 30_000;
 /** How often others hear that this person types, in milliseconds. */
 const TYPING_MS = 3_000;
 /** The longest until the page shows a change, where it shows none by frames as nobody sees it, in milliseconds. */
@@ -69,15 +67,15 @@ const rooms = new Rooms({
   user,
   ask: (request) => connection.ask(request),
   now: () => Date.now(),
-  tell: (room, event) => {
-    marks.tell(room, event);
-    readChannel.postMessage({ room, event });
+  tell: (room, mark) => {
+    marks.tell(room, mark);
+    readChannel.postMessage({ room, mark });
   },
   changed: render,
 });
 
 const marks = new Marks({ ask: (request) => connection.ask(request), setTimeout: (work, ms) => setTimeout(work, ms) });
-readChannel.onmessage = ({ data: { room, event } }) => rooms.readElsewhere(room, event);
+readChannel.onmessage = ({ data: { room, mark } }) => rooms.readElsewhere(room, mark);
 
 const outbox = new Outbox({
   user,
@@ -118,10 +116,8 @@ const view = new View({
     typedAt = Date.now();
     connection.typing(name);
   },
-  read: (name) => {
-    const room = rooms.get(name);
-    if (room) rooms.read(room);
-  },
+  watch: (name) => rooms.watch(name),
+  markUnread: (name, event) => rooms.markUnread(name, event),
   draft: (name, body) => remember(`draft:${user}:${name}`, body),
   drafted: (name) => remembered(`draft:${user}:${name}`) ?? '',
   tryNow: () => connection.kick(true),
@@ -276,13 +272,13 @@ function page() {
   const listed = (room) => ({
     name: room.name,
     label: rooms.partner(room.name) ?? room.name,
-    unread: room.joined ? rooms.unread(room) : 0,
+    ...(room.joined ? rooms.news(room) : { unread: 0, mentions: 0 }),
   });
   const direct = (/** @type {import('./rooms.js').Room} */ { name }) => name.startsWith('@');
   return {
     user,
     instance,
-    universe: { name: UNIVERSE, label: text.universe, unread: 0 },
+    universe: { name: UNIVERSE, label: text.universe, unread: 0, mentions: 0 },
     rooms: all.filter((room) => room.joined && !direct(room)).map(listed),
     directs: all.filter((room) => room.joined && direct(room)).map(listed),
     others: all.filter((room) => !room.joined && !direct(room)).map(listed),
@@ -327,7 +323,7 @@ function openPage() {
     return {
       name, kind: 'universe', title: text.universe, here: [], typing: [], lines, breaks, pending: [],
       changes: changed(outbox.list()),
-      hasOlder: edge !== null, loading, known: true,
+      hasOlder: edge !== null, loading, known: true, line: null, unread: 0,
     };
   }
   const room = rooms.get(name);
@@ -351,6 +347,8 @@ function openPage() {
     hasOlder: timeline.hasOlder,
     loading: room.loading,
     known: timeline.head !== null,
+    line: room.line,
+    unread: rooms.unread(room),
   };
 }
 
@@ -383,10 +381,6 @@ document.addEventListener('visibilitychange', () => {
 });
 // Those who type stop being shown by themselves.
 setInterval(() => rooms.all().some((room) => room.typing.size > 0) && render(), 2_000);
-setInterval(() => {
-  const unread = rooms.all().some((room) => room.joined && rooms.unread(room) > 0);
-  if (unread && wasLive && document.visibilityState === 'visible') void relist();
-}, RELIST_MS);
 
 render();
 await outbox.start();

@@ -1,6 +1,7 @@
 // How far rooms were read, told to the server now and then: other devices show it.
 
 /** @typedef {import('./connection.js').Ask} Ask */
+/** @typedef {Pick<import('./rooms.js').Mark, 'event' | 'back'>} Mark */
 
 /** How often one room's mark is told, in milliseconds. */
 const EVERY_MS = 2_000;
@@ -8,7 +9,7 @@ const EVERY_MS = 2_000;
 export class Marks {
   #ask;
   #setTimeout;
-  /** What is told, or waits for its turn, by room. @type {Map<string, {event: string, wake: () => void}>} */
+  /** What is told, or waits for its turn, by room. @type {Map<string, {mark: Mark, wake: () => void}>} */
   #telling = new Map();
 
   /**
@@ -22,14 +23,14 @@ export class Marks {
   }
 
   /**
-   * Tells that a room was read up to an event: at once, or soon where that was just done. Of several the last one counts.
+   * Tells how far a room was read: at once, or soon where that was just done. Of several the last one counts.
    * @param {string} room
-   * @param {string} event
+   * @param {Mark} mark
    */
-  tell(room, event) {
+  tell(room, mark) {
     const telling = this.#telling.get(room);
-    if (telling) telling.event = event;
-    else void this.#tell(room, event);
+    if (telling) telling.mark = mark;
+    else void this.#tell(room, mark);
   }
 
   /** Tells at once what waits: the page may go. */
@@ -39,18 +40,22 @@ export class Marks {
 
   /**
    * @param {string} room
-   * @param {string} first
+   * @param {Mark} first
    */
   async #tell(room, first) {
-    const mark = { event: first, wake: () => {} };
-    this.#telling.set(room, mark);
+    const telling = { mark: first, wake: () => {} };
+    this.#telling.set(room, telling);
     try {
-      let told = '';
-      while (told !== mark.event) {
-        await this.#ask(() => ({ type: 'read', room, event: (told = mark.event) }));
+      /** @type {Mark | null} */
+      let told = null;
+      while (told !== telling.mark) {
+        await this.#ask(() => {
+          const { event, back } = (told = telling.mark);
+          return { type: 'read', room, event, back };
+        });
         await new Promise((resolve) => {
-          mark.wake = () => resolve(undefined);
-          this.#setTimeout(mark.wake, EVERY_MS);
+          telling.wake = () => resolve(undefined);
+          this.#setTimeout(telling.wake, EVERY_MS);
         });
       }
     } catch {

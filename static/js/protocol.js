@@ -18,12 +18,14 @@
  * @typedef {{type: 'drain', within_ms: number}} Drain
  * @typedef {{type: 'logout'}} Logout
  * @typedef {{type: 'relist'}} Relist
+ * @typedef {{read?: string, read_seq?: number, read_back?: number}} MarkInfo how far this person has read
+ * @typedef {{type: 'read', room: string} & MarkInfo} Read
  * @typedef {{type: 'error', id: number, code: string, message: string, retry_after_ms?: number}} Failure
- * @typedef {Welcome | Ping | Presence | Typing | RoomNotice | Reset | Drain | Logout | Relist | Failure | Ok | Durable} Frame
+ * @typedef {Welcome | Ping | Presence | Typing | RoomNotice | Reset | Drain | Logout | Relist | Read | Failure | Ok | Durable} Frame
  */
 
 /**
- * @typedef {{room: string, joined: boolean, with?: string, read?: string}} ListedRoom
+ * @typedef {{room: string, joined: boolean, with?: string} & MarkInfo} ListedRoom
  * @typedef {object} Ok an answer; which fields there are depends on the request
  * @property {'ok'} type
  * @property {number} id
@@ -38,6 +40,9 @@
  * @property {number} [seq]
  * @property {boolean} [duplicate]
  * @property {ListedRoom[]} [rooms]
+ * @property {string} [read]
+ * @property {number} [read_seq]
+ * @property {number} [read_back]
  */
 
 /**
@@ -46,7 +51,7 @@
  * @typedef {{type: 'send', room: string, key: string, text: string}} Send
  * @typedef {{type: 'edit', room: string, key: string, target: string, text: string}} Edit
  * @typedef {{type: 'retract', room: string, key: string, target: string}} Retract
- * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'read', room: string, event: string} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'}} Request
+ * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';

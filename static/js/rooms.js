@@ -1,12 +1,14 @@
 // What this page knows of rooms: which there are, who is here, and the timeline of each. It applies what the server
 // says, and asks again where something is missing. It knows no page and no socket.
 
+import { mentions } from './mentions.js';
 import { FinalError, UNIVERSE, isDurable } from './protocol.js';
 import { Timeline, merged } from './timeline.js';
 
 /** @typedef {import('./connection.js').Ask} Ask */
 /** @typedef {import('./protocol.js').Durable} Durable */
 /** @typedef {import('./protocol.js').Frame} Frame */
+/** @typedef {import('./protocol.js').MarkInfo} MarkInfo */
 /** @typedef {import('./protocol.js').Ok} Ok */
 /** @typedef {import('./protocol.js').Request} Request */
 
@@ -19,23 +21,46 @@ import { Timeline, merged } from './timeline.js';
  * @property {Map<string, number>} typing who types, until when
  * @property {boolean} loading older events are under way
  * @property {boolean} fresh it came on the list just now: what was said before is no news
- * @property {string | null} seen the event up to which it was read here, '' for the beginning; null: not known yet
- * @property {string} told the same as the server and other tabs know it, '' for none
+ * @property {Mark | null} mark how far it was read; null: not known yet
+ * @property {Mark} told the same, as the server and other tabs know it
+ * @property {{seq: number, count: number} | null} line where one left off in the open room: after this seq, with so many
+ *   messages to read
+ * @property {boolean} kept it was marked as unread, and stays so until it is opened again
  */
+
+/**
+ * How far a room was read: up to this event, '' for nothing of it. `back` counts how often the person marked something as
+ * unread: the mark with the larger one is the later one, then the one with the larger seq, in whatever order they are heard.
+ * @typedef {{event: string, seq: number, back: number}} Mark
+ */
+
+/** @type {Mark} */
+const NOTHING = Object.freeze({ event: '', seq: 0, back: 0 });
+
+/**
+ * @param {Mark} a
+ * @param {Mark} b
+ */
+const later = (a, b) => a.back > b.back || (a.back === b.back && a.seq > b.seq);
+
+/** @param {MarkInfo} info */
+const markOf = ({ read = '', read_seq: seq = 0, read_back: back = 0 }) => ({ event: read, seq, back });
 
 /** The room that a person without any is put into. */
 export const FIRST_ROOM = 'general';
 /** How long one `typing` is believed, in milliseconds. */
 const TYPING_MS = 6_000;
 const HISTORY_LIMIT = 100;
-/** How many events a room may hold that is not looked at. */
+/** How many events a room may hold that is not looked at, and one that is looked at where it ends. */
 const KEEP = 500;
+const KEEP_OPEN = 2_000;
 /** The most that positions may take in a request, in bytes; rooms beyond it come as fresh ones. */
 const POSITIONS_BYTES = 48_000;
 
 export class Rooms {
-  /** The room that is open, '' before the first is. */
-  current = '';
+  #current = '';
+  /** The room that is looked at where it ends: what comes there is read. '' for none. */
+  #watched = '';
   /** The last time that something was missing in what the server said by itself. @type {{room: string, at: number} | null} */
   gap = null;
   /** @type {Map<string, Room>} */
@@ -58,7 +83,7 @@ export class Rooms {
    * @param {string} parts.user
    * @param {Ask} parts.ask
    * @param {() => number} parts.now milliseconds
-   * @param {(room: string, event: string) => void} parts.tell tells the server and other tabs how far a room was read
+   * @param {(room: string, mark: Mark) => void} parts.tell tells the server and other tabs how far a room was read
    * @param {() => void} parts.changed called after each change
    */
   constructor({ user, ask, now, tell, changed }) {
@@ -67,6 +92,26 @@ export class Rooms {
     this.#now = now;
     this.#tell = tell;
     this.#changed = changed;
+  }
+
+  /** The room that is open, '' before the first is. */
+  get current() {
+    return this.#current;
+  }
+
+  set current(name) {
+    if (name === this.#current) return;
+    const former = this.get(this.#current);
+    if (former) {
+      Object.assign(former, { line: null, kept: false });
+      if (name !== UNIVERSE) former.timeline.trim(KEEP);
+    }
+    this.#watched = '';
+    this.#current = name;
+    const room = this.get(name);
+    if (!room) return;
+    room.kept = false;
+    this.#draw(room);
   }
 
   /** @param {string} name */
@@ -103,19 +148,42 @@ export class Rooms {
   }
 
   /**
-   * How many messages of others came since the room was last read, on any device, or since this person last spoke there.
+   * What others said since the room was last read, on any device, or since this person last spoke there: how many
+   * messages, and how many of them are for this person.
    * @param {Room} room
    */
-  unread({ timeline, seen, told }) {
-    const mark = Math.max(...[seen ?? '', told].map((event) => timeline.seqOf(event) ?? 0));
+  news({ name, timeline, mark, told }) {
+    const { seq, back } = mark ?? told;
     const lines = timeline.lines();
-    let count = 0;
+    const news = { unread: 0, mentions: 0 };
     for (let i = lines.length - 1; i >= 0; i--) {
       const line = lines[i];
-      if (!line || line.seq <= mark || line.from === this.#user) break;
-      count++;
+      if (!line || line.seq <= seq) break;
+      if (line.from === this.#user) {
+        if (back > 0) continue; // it was marked as unread after that was said
+        break;
+      }
+      news.unread++;
+      if (name.startsWith('@') || mentions(line.text, this.#user)) news.mentions++;
     }
-    return count;
+    return news;
+  }
+
+  /** @param {Room} room */
+  unread(room) {
+    return this.news(room).unread;
+  }
+
+  /**
+   * Notes that a room is looked at where it ends, so that all of it is read, and what comes as well; '' for none.
+   * @param {string} name
+   */
+  watch(name) {
+    this.#watched = name;
+    const room = this.get(name);
+    if (!room) return;
+    this.#trim(room);
+    this.read(room);
   }
 
   /**
@@ -123,24 +191,46 @@ export class Rooms {
    * @param {Room} room
    */
   read(room) {
-    const { timeline, seen, told } = room;
-    if (!timeline.head || seen === timeline.head) return;
-    room.seen = timeline.head;
-    if (told !== timeline.head) this.#tell(room.name, timeline.head);
+    const { timeline, told } = room;
+    const had = room.mark ?? told;
+    const mark = { event: timeline.head ?? '', seq: timeline.seq, back: had.back };
+    if (room.kept || !later(mark, had)) return;
+    room.mark = mark;
+    this.#tellMark(room);
     this.#changed();
   }
 
   /**
-   * Notes that a room was read elsewhere.
+   * Marks a message as unread, and what came after it, on all devices.
    * @param {string} name
    * @param {string} event
    */
-  readElsewhere(name, event) {
+  markUnread(name, event) {
+    const room = this.get(name);
+    const before = room?.timeline.before(event);
+    if (!room || !before) return;
+    room.mark = { ...before, back: (room.mark ?? room.told).back + 1 };
+    room.kept = true;
+    this.#draw(room);
+    this.#tellMark(room);
+    this.#changed();
+  }
+
+  /**
+   * Notes how far a room was read elsewhere.
+   * @param {string} name
+   * @param {Mark} mark
+   */
+  readElsewhere(name, mark) {
     const room = this.#room(name);
-    const had = room.timeline.seqOf(room.told) ?? 0;
-    // News may overtake each other; what is read stays read.
-    if ((room.timeline.seqOf(event) ?? Infinity) < had) return;
-    room.told = event;
+    const had = room.mark ?? room.told;
+    if (later(mark, room.told)) room.told = mark;
+    if (!later(mark, had)) return;
+    if (room.mark) room.mark = mark;
+    if (mark.back > had.back) {
+      room.kept = name === this.current;
+      this.#draw(room);
+    }
     this.#changed();
   }
 
@@ -249,6 +339,9 @@ export class Rooms {
       case 'typing':
         if (frame.from !== this.#user) this.get(frame.room)?.typing.set(frame.from, this.#now() + TYPING_MS);
         break;
+      case 'read':
+        this.readElsewhere(frame.room, markOf(frame));
+        return;
       case 'room':
         this.#listed(frame.room, frame.joined, true);
         break;
@@ -270,10 +363,18 @@ export class Rooms {
   answer(request, ok) {
     switch (request.type) {
       case 'rooms':
-        for (const { room, joined, read } of ok.rooms ?? []) {
-          this.#listed(room, joined, false);
-          if (read && room !== UNIVERSE) this.readElsewhere(room, read);
+        for (const listed of ok.rooms ?? []) {
+          const { room: name, joined } = listed;
+          this.#listed(name, joined, false);
+          const mark = markOf(listed);
+          if (later(mark, NOTHING)) this.readElsewhere(name, mark);
+          // The server may have lost what it was told.
+          const room = this.get(name);
+          if (room?.joined && room.mark && later(room.mark, mark)) this.#tell(name, room.mark);
         }
+        break;
+      case 'read':
+        this.readElsewhere(ok.room ?? request.room, markOf(ok));
         break;
       case 'join':
         if (request.room === UNIVERSE) this.#joinedUniverse(request.positions ?? {}, ok);
@@ -281,7 +382,7 @@ export class Rooms {
         break;
       case 'leave': {
         const room = this.get(request.room);
-        if (room) Object.assign(room, { joined: false, seen: null });
+        if (room) Object.assign(room, { joined: false, mark: null });
         // It was opened again while the answer was on its way.
         if (request.room === UNIVERSE && this.#universe) this.#again(UNIVERSE);
         break;
@@ -431,10 +532,42 @@ export class Rooms {
       this.#joining.delete(room.name);
       return this.#again(room.name);
     }
-    if (!room.joined || room.seen !== null) return;
-    // What a room said before one saw it is no news, what a person said to one is.
-    room.seen = room.fresh && !room.name.startsWith('@') ? head : '';
-    if (room.seen) this.#tell(room.name, room.seen);
+    if (events.some((event) => 'from' in event && event.from !== this.#user) && this.#watched === room.name) {
+      this.#watched = ''; // it came all at once: whether it is seen has to be found out
+    }
+    const { timeline, mark, told } = room;
+    if (!room.joined) return;
+    if (mark === null) {
+      room.mark = told;
+      // What a room said before one saw it is no news, what a person said to one is.
+      const all = { event: timeline.head ?? '', seq: timeline.seq, back: told.back };
+      if (room.fresh && !room.name.startsWith('@') && later(all, told)) {
+        room.mark = all;
+        this.#tellMark(room);
+      }
+    }
+    const now = room.mark ?? told;
+    if (!resumed && events.length > 0 && now.seq > timeline.seq) {
+      // It counts in a feed that is lost. Of what is here instead nothing was read, which the next mark has to outdo.
+      room.mark = { event: '', seq: 0, back: now.back + 1 };
+    }
+    this.#draw(room);
+  }
+
+  /** @param {Room} room */
+  #tellMark({ name, mark, told }) {
+    if (mark && mark.event + mark.back && later(mark, told)) this.#tell(name, mark);
+  }
+
+  /**
+   * Draws the line where one left off, if there is something to read in the open room. It stays when that is read.
+   * @param {Room} room
+   */
+  #draw(room) {
+    if (room.name !== this.current) return;
+    const { seq } = room.mark ?? room.told;
+    const count = this.unread(room);
+    if (count > 0) room.line = { seq, count };
   }
 
   /** @param {Durable} event */
@@ -453,8 +586,26 @@ export class Rooms {
         return this.#again(room.name);
       case 'added':
         if ('from' in event) room.typing.delete(event.from);
-        if (room.name !== this.current && this.current !== UNIVERSE) room.timeline.trim(KEEP);
+        this.#trim(room);
+        if (event.type === 'message' && event.from === this.#user) {
+          const { back } = room.mark ?? room.told;
+          Object.assign(room, { mark: { event: event.event, seq: event.seq, back }, line: null, kept: false });
+        }
+        if (this.#watched === room.name) this.read(room);
+        else this.#draw(room);
         this.#changed();
+    }
+  }
+
+  /**
+   * Forgets what is far from what is looked at.
+   * @param {Room} room
+   */
+  #trim({ name, timeline }) {
+    if (name === this.current) {
+      if (name === this.#watched) timeline.trim(KEEP_OPEN);
+    } else if (this.current !== UNIVERSE || this.#watched === UNIVERSE) {
+      timeline.trim(KEEP);
     }
   }
 
@@ -464,7 +615,7 @@ export class Rooms {
     if (!room) {
       room = {
         name, joined: false, timeline: new Timeline(), here: new Set(), typing: new Map(), loading: false, fresh: false,
-        seen: null, told: '',
+        mark: null, told: NOTHING, line: null, kept: false,
       };
       this.#rooms.set(name, room);
     }

@@ -47,8 +47,20 @@ export function speak(words, locale) {
     here: (n) => fill(words.here, { n }),
     /** @param {number} n */
     unread: (n) => (n > 99 ? fill(words.many, { n: 99 }) : numbers.format(n)),
+    /** @param {number} n @param {number} mentions */
+    unreadLabel(n, mentions) {
+      const unread = count(words.unreadLabel, n);
+      return mentions ? lists.format([unread, count(words.mentionsLabel, mentions)]) : unread;
+    },
+    /** @param {number} n @param {Date} date @param {Date} now */
+    newSince(n, date, now) {
+      const day = this.day(date, now);
+      return fill(words.newSince, { n, when: day === words.today ? times.format(date) : `${day} ${times.format(date)}` });
+    },
     /** @param {number} n */
-    unreadLabel: (n) => count(words.unreadLabel, n),
+    newAbove: (n) => count(words.newAbove, n),
+    /** @param {number} n */
+    newBelow: (n) => count(words.newBelow, n),
     /** @param {number} n */
     held: (n) => count(words.held, n),
     /** @param {string} reason */

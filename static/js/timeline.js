@@ -73,6 +73,16 @@ export class Timeline {
     return this.#known.get(event);
   }
 
+  /**
+   * The event before an event that we have; undefined when we do not have it. '' with seq 0 stands before the first.
+   * @param {string} event
+   * @returns {{event: string, seq: number} | undefined}
+   */
+  before(event) {
+    const found = last(this.#events, (each) => each.event === event);
+    return found && { event: found.prev, seq: found.seq - 1 };
+  }
+
   /** Gives up the position, so that the next join starts from the newest events. What is here stays until then. */
   restart() {
     this.#head = null;

@@ -17,7 +17,11 @@ import { Sidebar } from './view/sidebar.js';
 /** @typedef {import('./store.js').Change} Change */
 
 /**
- * @typedef {{name: string, label: string, unread: number}} Listed
+ * @typedef {object} Listed
+ * @property {string} name
+ * @property {string} label
+ * @property {number} unread
+ * @property {number} mentions of these, messages that are for this person
  *
  * @typedef {object} Open the open conversation
  * @property {string} name
@@ -32,6 +36,8 @@ import { Sidebar } from './view/sidebar.js';
  * @property {boolean} hasOlder
  * @property {boolean} loading
  * @property {boolean} known whether the server has told us of it yet
+ * @property {{seq: number, count: number} | null} line where one left off: after this seq, with so many messages to read
+ * @property {number} unread messages
  *
  * @typedef {object} Page
  * @property {string} user
@@ -61,7 +67,8 @@ import { Sidebar } from './view/sidebar.js';
  * @property {(key: string) => void} discard
  * @property {(name: string) => Promise<boolean>} older load older lines of a conversation
  * @property {(name: string) => void} typing
- * @property {(name: string) => void} read it is seen to its end
+ * @property {(name: string) => void} watch this one is seen to its end; '' for none
+ * @property {(name: string, event: string) => void} markUnread marks a line as unread, and what came after it
  * @property {(name: string, body: string) => void} draft what stands in its composer
  * @property {(name: string) => string} drafted what stood there
  * @property {() => void} tryNow connect at once
@@ -121,7 +128,9 @@ export class View {
     this.#bar.render(page);
     this.#body.classList.toggle('held', page.held);
     const unread = [...page.rooms, ...page.directs].reduce((sum, each) => sum + each.unread, 0);
+    const mentions = [...page.rooms, ...page.directs].reduce((sum, each) => sum + each.mentions, 0);
     document.title = `${unread ? `(${text.unread(unread)}) ` : ''}${open ? `${open.title} – ` : ''}chatd`;
+    this.#icon(mentions ? 'mentions' : unread ? 'unread' : 'none');
 
     const elsewhere = (open?.name ?? '') !== this.#name;
     this.#name = open?.name ?? '';
@@ -135,6 +144,16 @@ export class View {
     this.#composer.render(page, elsewhere);
     this.#log.render(page, elsewhere);
     this.#log.seen();
+  }
+
+  /**
+   * Shows in the tab's icon whether there is something to read.
+   * @param {'none' | 'unread' | 'mentions'} news
+   */
+  #icon(news) {
+    const icon = find('icon', HTMLLinkElement);
+    const href = icon.dataset[news] ?? '';
+    if (icon.getAttribute('href') !== href) icon.href = href;
   }
 
   /**

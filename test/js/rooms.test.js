@@ -29,7 +29,7 @@ function alice() {
     user: 'alice',
     ask: (request) => ask(request),
     now: () => now,
-    tell: (room, event) => told.push([room, event]),
+    tell: (room, { event, back }) => told.push(back ? [room, event, back] : [room, event]),
     changed: () => {},
   });
   const ask = (make) =>
@@ -233,7 +233,7 @@ test('what was read is told to the server once, and what was there when alice ca
   w.rooms.read(general);
   w.rooms.read(general);
   assert.deepEqual(w.told, [['general', 'b'], ['general', 'c']]);
-  w.rooms.readElsewhere('general', 'c');
+  w.rooms.readElsewhere('general', mark('c', 3));
   await w.join('empty');
   w.rooms.read(w.rooms.get('empty'));
   assert.equal(w.told.length, 2, 'there is nothing to tell');
@@ -251,22 +251,25 @@ async function loaded(list, events) {
   return w;
 }
 
+const mark = (event, seq, back = 0) => ({ event, seq, back });
+
 test('another device: the marks come with the list, and nothing is told back', async () => {
   const events = { general: chain('general', ['a', 'b', 'c']), random: chain('random', ['r8', 'r9'], { prev: 'r7', seq: 8 }), first: chain('first', ['f1']) };
-  const w = await loaded([{ room: 'general', read: 'b' }, { room: 'random', read: 'r1' }, { room: 'first' }], events);
+  const w = await loaded([{ room: 'general', read: 'b', read_seq: 2 }, { room: 'random', read: 'r1', read_seq: 1 }, { room: 'first' }], events);
   const unread = (name) => w.rooms.unread(w.rooms.get(name));
   assert.equal(unread('general'), 1);
   assert.equal(unread('random'), 2, 'read long ago: all that is here is new');
   assert.equal(unread('first'), 1, 'nothing was said when it was joined');
   assert.deepEqual(w.told, []);
-  w.rooms.answer({ type: 'rooms' }, { rooms: [{ room: 'general', joined: true, read: 'c' }] });
+  w.rooms.answer({ type: 'rooms' }, { rooms: [{ room: 'general', joined: true, read: 'c', read_seq: 3 }] });
   assert.equal(unread('general'), 0);
-  w.rooms.answer({ type: 'rooms' }, { rooms: [{ room: 'general', joined: true, read: 'b' }] });
+  w.rooms.answer({ type: 'rooms' }, { rooms: [{ room: 'general', joined: true, read: 'b', read_seq: 2 }] });
   assert.equal(unread('general'), 0, 'an older answer takes nothing back');
+  assert.deepEqual(w.told, [['general', 'c']], 'and the server hears what it may have lost');
 });
 
 test('what is known to be read is not told again', async () => {
-  const w = await loaded([{ room: 'general', read: 'b' }], { general: chain('general', ['a', 'b']) });
+  const w = await loaded([{ room: 'general', read: 'b', read_seq: 2 }], { general: chain('general', ['a', 'b']) });
   w.rooms.read(w.rooms.get('general'));
   assert.deepEqual(w.told, []);
 });
@@ -279,8 +282,8 @@ test('a room that was joined on another device just now has no news', async () =
 });
 
 test('read on another device, before it was heard here', async () => {
-  const w = await loaded([{ room: 'general', read: 'a' }], { general: chain('general', ['a']) });
-  w.rooms.readElsewhere('general', 'b');
+  const w = await loaded([{ room: 'general', read: 'a', read_seq: 1 }], { general: chain('general', ['a']) });
+  w.rooms.frame({ type: 'read', room: 'general', read: 'b', read_seq: 2 });
   const general = w.rooms.get('general');
   w.rooms.frame(chain('general', ['b'], { prev: 'a', seq: 2 })[0]);
   assert.equal(w.rooms.unread(general), 0);
@@ -289,12 +292,100 @@ test('read on another device, before it was heard here', async () => {
 });
 
 test('a mark of a history that is lost counts nothing as read', async () => {
-  const w = await loaded([{ room: 'general', read: 'x900' }], { general: chain('general', ['a', 'b']) });
+  const w = await loaded([{ room: 'general', read: 'x900', read_seq: 900 }], { general: chain('general', ['a', 'b']) });
   const general = w.rooms.get('general');
   assert.equal(w.rooms.unread(general), 2);
   w.rooms.read(general);
   assert.equal(w.rooms.unread(general), 0);
-  assert.deepEqual(w.told, [['general', 'b']]);
+  assert.deepEqual(w.told, [['general', 'b', 1]], 'so that it outdoes the other');
+});
+
+test('marked as unread: on all devices, until it is opened again', async () => {
+  const all = chain('general', ['a', 'b', 'c', 'd', 'e']);
+  const list = [{ room: 'general', read: 'c', read_seq: 3 }, { room: 'random' }];
+  const [desk, phone] = [await loaded(list, { general: all.slice(0, 3) }), await loaded(list, { general: all.slice(0, 3) })];
+  for (const { rooms } of [desk, phone]) rooms.current = 'general';
+  for (const { rooms } of [desk, phone]) rooms.watch('general');
+  const general = desk.rooms.get('general');
+  const hear = (w, [, read, back]) => w.rooms.frame({ type: 'read', room: 'general', read, read_seq: { a: 1, c: 3, d: 4, e: 5 }[read], read_back: back });
+
+  desk.rooms.markUnread('general', 'b');
+  assert.deepEqual(desk.told, [['general', 'a', 1]]);
+  assert.deepEqual(general.line, { seq: 1, count: 2 });
+  desk.rooms.watch('general');
+  assert.equal(desk.rooms.unread(general), 2, 'it is looked at, and stays unread');
+  hear(phone, desk.told[0]);
+  phone.rooms.watch('general');
+  assert.equal(phone.rooms.unread(phone.rooms.get('general')), 2);
+  hear(phone, ['general', 'c', 0]);
+  assert.equal(phone.rooms.unread(phone.rooms.get('general')), 2, 'older news undoes nothing');
+  for (const { rooms } of [desk, phone]) rooms.frame(all[3]);
+  assert.equal(desk.rooms.unread(general), 3);
+
+  phone.rooms.current = 'random';
+  phone.rooms.current = 'general';
+  assert.deepEqual(phone.rooms.get('general').line, { seq: 1, count: 3 });
+  phone.rooms.watch('general');
+  assert.deepEqual(phone.told, [['general', 'd', 1]]);
+  hear(desk, phone.told[0]);
+  assert.equal(desk.rooms.unread(general), 0);
+
+  desk.rooms.markUnread('general', 'a');
+  assert.deepEqual(desk.told.at(-1), ['general', '', 2], 'before all');
+  assert.equal(desk.rooms.unread(general), 4);
+  desk.rooms.frame({ ...all[4], from: 'alice' });
+  assert.equal(desk.rooms.unread(general), 0, 'who answers has read it');
+});
+
+test('where one left off: a line in the open room, which stays when all is read', async () => {
+  const all = chain('general', ['a', 'b', 'c', 'd', 'e', 'f']);
+  const w = await loaded([{ room: 'general', read: 'a', read_seq: 1 }], { general: all.slice(0, 3) });
+  const general = w.rooms.get('general');
+  assert.equal(general.line, null, 'nobody looks');
+  w.rooms.current = 'general';
+  assert.deepEqual(general.line, { seq: 1, count: 2 });
+  w.rooms.watch('general');
+  assert.equal(w.rooms.unread(general), 0);
+  w.rooms.frame(all[3]);
+  assert.equal(w.rooms.unread(general), 0, 'what comes while one looks is read');
+  assert.deepEqual(general.line, { seq: 1, count: 2 });
+  w.rooms.watch('');
+  w.rooms.frame(all[4]);
+  assert.deepEqual(general.line, { seq: 4, count: 1 }, 'it moves to where one looked away');
+  w.rooms.watch('general');
+  w.rooms.frame({ ...all[5], from: 'alice' });
+  assert.equal(general.line, null, 'who answers has done with it');
+});
+
+test('what a resume brings is not read before it is known to be seen', async () => {
+  const w = alice();
+  const all = chain('general', ['a', 'b', 'c', 'd']);
+  await w.join('general', all.slice(0, 1));
+  w.rooms.current = 'general';
+  w.rooms.watch('general');
+  void w.rooms.resume(w.ask);
+  await w.last().ok({ rooms: [{ room: 'general', joined: true, read: 'a', read_seq: 1 }] });
+  await w.last().ok({ room: 'general', resumed: true, events: all.slice(1, 3), head: 'c' });
+  const general = w.rooms.get('general');
+  assert.deepEqual(general.line, { seq: 1, count: 2 });
+  assert.equal(w.rooms.unread(general), 2);
+  w.rooms.frame(all[3]);
+  assert.equal(w.rooms.unread(general), 3);
+  assert.deepEqual(general.line, { seq: 1, count: 3 });
+  w.rooms.watch('general');
+  assert.equal(w.rooms.unread(general), 0);
+});
+
+test('mentions are counted, and all that a person says to one', async () => {
+  const w = alice();
+  await w.join('general');
+  await w.join('@bob', [], { room: '@alice:bob' });
+  const [a, b] = chain('general', ['a', 'b']);
+  w.rooms.frame({ ...a, text: 'Hello @Alice, and @alicia.' });
+  w.rooms.frame({ ...b, text: 'mail@alice is no mention' });
+  w.rooms.frame(chain('@alice:bob', ['d'])[0]);
+  assert.deepEqual(w.rooms.news(w.rooms.get('general')), { unread: 2, mentions: 1 });
+  assert.deepEqual(w.rooms.news(w.rooms.get('@alice:bob')), { unread: 1, mentions: 1 });
 });
 
 test('a room that was left and joined again has no news from between', async () => {
@@ -427,6 +518,11 @@ test('a room that nobody looks at keeps its newest events only', async () => {
   }
   assert.equal(w.rooms.get('general').timeline.size, 500);
   assert.equal(w.rooms.get('random').timeline.size, 600);
+  w.rooms.current = 'general';
+  assert.equal(w.rooms.get('random').timeline.size, 500);
+  w.rooms.watch('general');
+  for (let i = 601; i <= 2_700; i++) w.rooms.frame(chain('general', [`general${i}`], { prev: `general${i - 1}`, seq: i })[0]);
+  assert.equal(w.rooms.get('general').timeline.size, 2_000, 'the end of it is looked at');
 });
 
 test('history of a view that was replaced meanwhile is dropped', async () => {

@@ -85,9 +85,9 @@ export class List {
     return this.#shown.get(key)?.element;
   }
 
-  /** Its elements by key, in order. */
-  *entries() {
-    for (const [key, { element }] of this.#shown) yield /** @type {const} */ ([key, element]);
+  /** The keys of its elements, in order. */
+  keys() {
+    return this.#shown.keys();
   }
 
   /**
@@ -98,6 +98,11 @@ export class List {
     const list = this.#element;
     const before = this.#shown;
     const after = new Map();
+    const keys = new Set(items.map(({ key }) => key));
+    // What goes goes first: what stays after it need not be moved then.
+    for (const [key, { element }] of before) {
+      if (!keys.has(key)) element.remove();
+    }
     /** @type {Element | null} */
     let next = list.firstElementChild;
     for (const { key, sign, make } of items) {
@@ -116,9 +121,6 @@ export class List {
       } else {
         list.insertBefore(element, next);
       }
-    }
-    for (const [key, { element }] of before) {
-      if (!after.has(key)) element.remove();
     }
     this.#shown = after;
   }

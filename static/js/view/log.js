@@ -6,15 +6,22 @@ import { List, find, make, say } from './dom.js';
 import { Lines, follows } from './lines.js';
 
 /** @typedef {import('../timeline.js').Line} Line */
+/** @typedef {import('../view.js').Open} Open */
 /** @typedef {import('../view.js').Page} Page */
 /** @typedef {import('./dom.js').Item} Item */
 
-/** How many lines are on the page at first, and how many more each time one scrolls to their beginning. */
+/** How many lines are on the page at first, how many come at an end that one scrolls to, and how many there are at most. */
 const WINDOW = 150;
+const STEP = 100;
+const MOST = 350;
 /** Nearer to an end than this, in pixels, counts as there. */
 const NEAR_PX = 48;
-/** Nearer to the beginning than this, in pixels, loads more. */
+/** Nearer to the beginning or the end of the lines on the page than this, in pixels, brings more. */
 const AHEAD_PX = 400;
+/** How far below the upper edge a line stands that one has jumped to, in pixels. */
+const BELOW_EDGE_PX = 64;
+/** The key of the line where one left off. */
+const LEFT_OFF = 'left off';
 
 export class Log {
   #on;
@@ -26,13 +33,24 @@ export class Log {
   #lines = new List(find('lines', HTMLElement));
   #edge = find('edge', HTMLElement);
   #newest = find('newest', HTMLButtonElement);
+  #firstNew = find('first-new', HTMLButtonElement);
   /** @type {Page | null} */
   #page = null;
-  /** How many of the conversation's lines are on the page, and how many there were. */
-  #window = WINDOW;
-  #total = 0;
+  /** The lines that are on the page, by event, in order. @type {string[]} */
+  #shown = [];
+  /** Whether they reach to the newest one. */
+  #atEnd = true;
   /** Whether the end of the log is kept in sight. */
   #follows = true;
+  /** How far it was scrolled when we looked last, and what was in sight, to be kept there when sizes change. */
+  #at = 0;
+  /** @type {{key: string, offset: number} | null} */
+  #sight = null;
+  /** The seq of the line where one left off that was in sight, and of the one whose end was. */
+  #passed = -1;
+  #beyond = -1;
+  /** Called after the next render. @type {Array<() => void>} */
+  #rendered = [];
 
   /**
    * @param {import('../view.js').Handlers} handlers
@@ -46,15 +64,33 @@ export class Log {
     this.#actions = new Actions((event) => this.#can(event), () => composer.focus());
     this.#looks = new Lines(handlers, user);
     this.#frame.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    new ResizeObserver(() => this.#follows && this.#toEnd()).observe(this.#frame);
+    const resized = new ResizeObserver(() => {
+      this.#look();
+      if (this.#follows) this.#toEnd();
+      else if (this.#sight) this.#restore(this.#sight);
+    });
+    resized.observe(this.#frame);
+    resized.observe(find('lines', HTMLElement));
     this.#newest.addEventListener('click', () => this.follow());
+    this.#firstNew.addEventListener('click', () => void this.#toFirstNew());
     document.addEventListener('visibilitychange', () => this.seen());
   }
 
   /** Goes to the newest line, and keeps it in sight. */
   follow() {
+    this.#beyond = this.#page?.open?.line?.seq ?? -1;
     this.#follows = true;
-    this.#toEnd();
+    if (this.#page && !this.#atEnd) this.render(this.#page, false);
+    else this.#toEnd();
+    this.seen();
+  }
+
+  /**
+   * Brings a line of the open conversation into sight, loading older ones until it is there. Resolves to whether it is.
+   * @param {string} event
+   */
+  async reveal(event) {
+    return this.#reveal((lines) => lines.findIndex((line) => line.event === event), event);
   }
 
   /**
@@ -62,21 +98,41 @@ export class Log {
    * @param {boolean} elsewhere whether another conversation was shown before
    */
   render(page, elsewhere) {
-    const { open, user, held } = page;
     this.#page = page;
+    this.#look();
     if (elsewhere) {
-      this.#window = WINDOW;
-      this.#total = 0;
+      this.#shown = [];
       this.#follows = true;
+      this.#passed = this.#beyond = -1;
     }
+    const all = page.open?.lines ?? [];
+    if (this.#follows || this.#shown.length === 0) {
+      this.#show(page, all, all.length - WINDOW, all.length, elsewhere);
+    } else {
+      const from = this.#shown.map((event) => indexOf(all, event)).find((i) => i >= 0) ?? all.length - WINDOW;
+      const last = this.#shown.findLast((event) => indexOf(all, event) >= 0);
+      const to = this.#atEnd || last === undefined ? all.length : indexOf(all, last) + 1;
+      this.#show(page, all, from, Math.min(to, from + MOST), false);
+    }
+    for (const done of this.#rendered.splice(0)) done();
+  }
+
+  /**
+   * Puts these lines on the page, and keeps in sight what is.
+   * @param {Page} page
+   * @param {Line[]} all
+   * @param {number} from
+   * @param {number} to
+   * @param {boolean} quietly whether it is no news to be read aloud
+   */
+  #show({ open, user, held }, all, from, to, quietly) {
     const anchor = this.#follows ? null : this.#anchor();
-    const all = open?.lines ?? [];
-    // Who reads further up keeps what they see, whatever is added at either end.
-    if (!this.#follows) this.#window += Math.max(0, all.length - this.#total);
-    else if (!elsewhere) this.#window = WINDOW;
-    this.#total = all.length;
-    const lines = all.slice(-this.#window);
+    from = Math.max(0, from);
+    const lines = all.slice(from, to);
+    this.#shown = lines.map(({ event }) => event);
+    this.#atEnd = to >= all.length;
     const named = open?.kind === 'universe';
+    const firstNew = all[firstNewOf(open)];
 
     const now = new Date();
     /** @type {Item[]} */
@@ -108,6 +164,11 @@ export class Log {
         former = null;
       }
       broken(`before ${line.event}`);
+      if (line === firstNew) {
+        const label = text.newSince(open?.line?.count ?? 0, at, now);
+        items.push({ key: LEFT_OFF, sign: label, make: () => make('li', { class: 'left-off' }, make('span', {}, label)) });
+        former = null;
+      }
       const first = !follows(former, line);
       const change = changes?.get(line.event);
       if (change) shown.add(line.event);
@@ -122,7 +183,7 @@ export class Log {
     broken('before ');
     // What was refused of a message that is not here must not go unseen.
     const lost = [...changes ?? []].filter(([event]) => !shown.has(event)).flatMap(([, { failed }]) => failed);
-    for (const entry of [...open?.pending ?? [], ...lost]) {
+    for (const entry of this.#atEnd ? [...open?.pending ?? [], ...lost] : []) {
       const line = { from: user, room: entry.room, at: new Date(entry.at).toISOString() };
       const first = !follows(former, line);
       items.push({
@@ -133,22 +194,21 @@ export class Log {
       });
       former = { ...line, event: '', seq: 0, key: entry.key, text: '', edited: false };
     }
-    if (elsewhere) {
-      // Another conversation is not news to be read aloud.
+    if (quietly) {
       this.#frame.ariaBusy = 'true';
       requestAnimationFrame(() => (this.#frame.ariaBusy = 'false'));
     }
     this.#lines.show(items);
     this.#actions.place();
 
-    const more = open !== null && (open.hasOlder || all.length > lines.length);
+    const more = from > 0 || Boolean(open?.hasOlder);
     say(this.#edge, !open?.known ? '' : open.loading ? text.loading : more ? '' : all.length ? text.beginning : text.empty);
     if (this.#follows) this.#toEnd();
     else if (anchor) this.#restore(anchor);
-    this.#newest.hidden = this.#follows;
-    this.#newest.textContent = text.newest;
-    // A page that does not fill its frame cannot be scrolled to ask for more.
-    if (more && this.#frame.scrollHeight <= this.#frame.clientHeight) this.#more();
+    else this.#saw();
+    this.#buttons();
+    // Who is at the beginning, or on a page that does not fill its frame, cannot scroll to ask for more.
+    if (more && this.#frame.scrollTop < (this.#follows ? 1 : AHEAD_PX)) this.#more();
   }
 
   /**
@@ -183,9 +243,13 @@ export class Log {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#frame;
-    this.#follows = scrollHeight - scrollTop - clientHeight < NEAR_PX;
-    this.#newest.hidden = this.#follows;
+    const below = scrollHeight - scrollTop - clientHeight;
+    this.#follows = this.#atEnd && below < NEAR_PX;
+    if (this.#follows) this.#beyond = this.#page?.open?.line?.seq ?? -1;
+    this.#saw();
+    this.#buttons();
     if (scrollTop < AHEAD_PX) this.#more();
+    else if (below < AHEAD_PX && !this.#atEnd) this.#less();
     this.seen();
   }
 
@@ -193,20 +257,98 @@ export class Log {
   #more() {
     const open = this.#page?.open;
     if (!this.#page || !open) return;
-    if (this.#total > this.#window) {
-      this.#window += WINDOW;
-      if (!this.#follows) this.render(this.#page, false);
+    const from = indexOf(open.lines, this.#shown[0] ?? '');
+    if (from > 0) {
+      const first = Math.max(0, from - STEP);
+      if (!this.#follows) this.#show(this.#page, open.lines, first, Math.min(from + this.#shown.length, first + MOST), true);
     } else if (open.hasOlder && !open.loading) {
       void this.#on.older(open.name);
     }
   }
 
+  /** Shows lines from after those on the page. */
+  #less() {
+    const open = this.#page?.open;
+    if (!this.#page || !open) return;
+    const to = Math.min(open.lines.length, indexOf(open.lines, this.#shown.at(-1) ?? '') + 1 + STEP);
+    this.#show(this.#page, open.lines, Math.max(to - MOST, to - this.#shown.length - STEP), to, true);
+  }
+
+  async #toFirstNew() {
+    await this.#reveal(() => firstNewOf(this.#page?.open ?? null), LEFT_OFF);
+  }
+
+  /**
+   * @param {(lines: Line[]) => number} find the place of a line among all; less than 0 where it is not loaded
+   * @param {string} key of what to bring into sight
+   */
+  async #reveal(find, key) {
+    const name = this.#page?.open?.name;
+    for (;;) {
+      const open = this.#page?.open;
+      if (!this.#page || !open || open.name !== name) return false;
+      const at = find(open.lines);
+      if (at >= 0) {
+        this.#follows = false;
+        if (!this.#lines.get(key)) {
+          const from = Math.max(0, at - STEP / 2);
+          this.#show(this.#page, open.lines, from, from + WINDOW, true);
+        }
+        const element = this.#lines.get(key);
+        if (!element) return false;
+        this.#frame.scrollTop = element.offsetTop - BELOW_EDGE_PX;
+        this.#saw();
+        if (key !== LEFT_OFF) element.animate({ background: ['var(--tint)', 'transparent'] }, 2_000);
+        return true;
+      }
+      if (!open.hasOlder) return false;
+      const rendered = new Promise((resolve) => this.#rendered.push(() => resolve(undefined)));
+      await this.#on.older(open.name);
+      await rendered;
+    }
+  }
+
+  /** Finds out whether somebody has scrolled of which the event is still to come. */
+  #look() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#frame;
+    if (scrollTop === this.#at) return;
+    // Where lines went away the browser scrolls too, but no further than to the end.
+    if (scrollTop < this.#at && scrollHeight - scrollTop - clientHeight >= NEAR_PX) this.#follows = false;
+    this.#saw();
+  }
+
+  #saw() {
+    this.#at = this.#frame.scrollTop;
+    this.#sight = this.#anchor();
+  }
+
+  /** Says how to get to what is not in sight. */
+  #buttons() {
+    const open = this.#page?.open;
+    this.#newest.hidden = this.#follows;
+    say(this.#newest, open?.unread ? text.newBelow(open.unread) : text.newest);
+
+    const line = open?.line;
+    if (!open || !line) {
+      this.#firstNew.hidden = true;
+      return;
+    }
+    const { scrollTop, clientHeight } = this.#frame;
+    const top = this.#lines.get(LEFT_OFF)?.offsetTop;
+    if (top !== undefined && top >= scrollTop && top < scrollTop + clientHeight) this.#passed = line.seq;
+    const above = top === undefined ? firstNewOf(open) < indexOf(open.lines, this.#shown[0] ?? '') : top < scrollTop;
+    this.#firstNew.hidden = !above || line.seq === this.#passed;
+    say(this.#firstNew, text.newAbove(line.count));
+  }
+
   /** The first line in sight, and where it ends: where it begins changes when it is no more the first of its group. */
   #anchor() {
     const { scrollTop } = this.#frame;
-    for (const [key, element] of this.#lines.entries()) {
+    for (const event of this.#lines.keys()) {
+      const element = this.#lines.get(event);
+      if (!element || /^(day|break|left) /.test(event)) continue;
       const offset = element.offsetTop + element.offsetHeight - scrollTop;
-      if (offset > 0 && !/^(day|break) /.test(key)) return { key, offset };
+      if (offset > 0) return { key: event, offset };
     }
     return null;
   }
@@ -215,15 +357,25 @@ export class Log {
   #restore({ key, offset }) {
     const element = this.#lines.get(key);
     if (element) this.#frame.scrollTop = element.offsetTop + element.offsetHeight - offset;
+    this.#saw();
   }
 
+  /** Goes to the end, but not beyond the line where one left off. */
   #toEnd() {
-    this.#frame.scrollTop = this.#frame.scrollHeight;
+    const { scrollHeight, clientHeight } = this.#frame;
+    const end = scrollHeight - clientHeight;
+    const open = this.#page?.open;
+    const top = (this.#lines.get(LEFT_OFF)?.offsetTop ?? Infinity) - BELOW_EDGE_PX;
+    const stop = open?.unread && open.line?.seq !== this.#beyond ? Math.max(0, top) : Infinity;
+    this.#frame.scrollTop = Math.min(end, stop);
+    this.#follows = end - stop < NEAR_PX;
+    this.#saw();
   }
 
-  /** Tells that the open conversation is seen to its end, where it is. */
+  /** Tells whether the open conversation is seen to its end. */
   seen() {
-    if (this.#page?.open && this.#follows && document.visibilityState === 'visible') this.#on.read(this.#page.open.name);
+    const seen = this.#follows && document.visibilityState === 'visible';
+    this.#on.watch(seen ? this.#page?.open?.name ?? '' : '');
   }
 }
 
@@ -231,3 +383,19 @@ export class Log {
 function signOf({ text, gone, waits, failed }) {
   return JSON.stringify([text, gone, waits, failed.map(({ key, failure }) => [key, failure])]);
 }
+/**
+ * The place of the first line after where one left off; less than 0 where it is not loaded.
+ * @param {Open | null} open
+ */
+function firstNewOf(open) {
+  if (!open?.line) return -1;
+  const { lines, line, hasOlder } = open;
+  const at = lines.findLastIndex(({ seq }) => seq <= line.seq) + 1;
+  return at === 0 && hasOlder && (lines[0]?.seq ?? 0) > line.seq + 1 ? -1 : at;
+}
+
+/**
+ * @param {Line[]} lines
+ * @param {string} event
+ */
+const indexOf = (lines, event) => lines.findLastIndex((line) => line.event === event);

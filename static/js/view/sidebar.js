@@ -49,9 +49,9 @@ export class Sidebar {
   #list(id, listed, current) {
     const label = document.getElementById(`${id}-label`);
     if (label) label.hidden = listed.length === 0;
-    this.#lists[id].show(listed.map(({ name, label, unread }) => ({
+    this.#lists[id].show(listed.map(({ name, label, unread, mentions }) => ({
       key: name,
-      sign: `${unread} ${name === current}`,
+      sign: `${unread} ${mentions} ${name === current}`,
       make: () => {
         const direct = name.startsWith('@');
         const mark = make('span', { class: direct ? 'avatar' : 'sigil' }, direct || id === 'universe' ? '' : '#');
@@ -61,8 +61,8 @@ export class Sidebar {
         if (id === 'universe') button.title = text.universeHint;
         if (name === current) button.ariaCurrent = 'page';
         if (unread) {
-          const badge = make('span', { class: 'badge' }, text.unread(unread));
-          badge.setAttribute('aria-label', text.unreadLabel(unread));
+          const badge = make('span', { class: `badge${mentions ? ' mentions' : ''}` }, text.unread(mentions || unread));
+          badge.setAttribute('aria-label', text.unreadLabel(unread, direct ? 0 : mentions));
           badge.setAttribute('role', 'img');
           button.append(badge);
         }

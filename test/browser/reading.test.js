@@ -1,0 +1,182 @@
+// What a person has read, and how they find what they have not, on a whole system.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertContent, fresh, launch, person, until } from './kit.js';
+import { startSystem } from './system.js';
+
+/** @type {Awaited<ReturnType<typeof startSystem>>} */
+let system;
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  system = await startSystem({ CHATD_SEND_RATE: '100000', CHATD_HISTORY: '20000' });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await system?.stop();
+});
+
+/** People by these names, in a room of their own. */
+async function inRoom(...names) {
+  const room = fresh('room');
+  const tabs = [];
+  for (const name of names) {
+    const tab = await person(browser, system.url, fresh(name));
+    await tab.goto(room);
+    tabs.push(tab);
+  }
+  return [room, ...tabs];
+}
+
+const numbered = (what, n, from = 0) => Array.from({ length: n }, (_, i) => `${what} ${from + i}`);
+const icon = (tab) => tab.page.getAttribute('#icon', 'href');
+const entry = (tab, room) => tab.page.locator('#rooms .entry').filter({ hasText: room });
+const settled = (tab) => tab.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+
+/** Whether an element is in sight, in the log. */
+const inSight = (tab, selector) => tab.page.evaluate((selector) => {
+  const log = document.querySelector('#log').getBoundingClientRect();
+  const it = document.querySelector(selector)?.getBoundingClientRect();
+  return Boolean(it) && it.top >= log.top && it.bottom <= log.bottom;
+}, selector);
+
+test('a room is opened where one left off, with ways to both ends of what is new', async () => {
+  const [room, alice, bob] = await inRoom('alice', 'bob');
+  await bob.say('read this');
+  await alice.sees('read this');
+  await alice.goto('general');
+  await bob.flood(room, numbered('new', 60));
+  await entry(alice, room).locator('.badge').getByText('60', { exact: true }).waitFor();
+  assert.match(await icon(alice), /favicon-unread\.svg$/);
+  assert.match(await alice.page.title(), /^\(60\)/);
+
+  await entry(alice, room).click();
+  await alice.sees('new 0');
+  assert.match(await alice.page.textContent('.left-off'), /^60 new since /);
+  assert.equal(await inSight(alice, '.left-off'), true, 'it begins where she left off');
+  assert.equal(await alice.page.textContent('#newest'), '60 new messages');
+  assert.equal(await alice.page.isVisible('#first-new'), false);
+  assert.equal(await entry(alice, room).locator('.badge').count(), 1, 'the end of it is not seen yet');
+
+  await alice.page.click('#newest');
+  await entry(alice, room).locator('.badge').waitFor({ state: 'detached' });
+  await until('the icon is plain again', async () => /favicon\.svg$/.test(await icon(alice)));
+  assert.equal(await inSight(alice, '.line:last-child'), true);
+  assert.match(await alice.page.textContent('.left-off'), /^60 new since /, 'the line stays');
+  await bob.say('and one more');
+  await alice.sees('and one more');
+  assert.equal(await entry(alice, room).locator('.badge').count(), 0, 'what comes while she looks is read');
+  await alice.say('I have read it all');
+  await alice.page.waitForSelector('.left-off', { state: 'detached' });
+  assertContent([alice, bob]);
+});
+
+test('more is new than is loaded: the first of it is one click away', async () => {
+  const [room, alice, bob] = await inRoom('alice', 'bob');
+  await bob.say('read this');
+  await alice.sees('read this');
+  const name = await alice.page.textContent('.me-name');
+  await alice.page.context().close();
+  await bob.flood(room, numbered('new', 400));
+  const again = await person(browser, system.url, name);
+  await entry(again, room).click();
+  await again.sees('new 399');
+  assert.equal(await again.page.locator('.left-off').count(), 0);
+  await again.page.click('#first-new');
+  await again.page.waitForSelector('.left-off');
+  await until('it is in sight', () => inSight(again, '.left-off'));
+  assert.equal(await again.page.isVisible('#first-new'), false);
+  await again.sees('read this');
+  await again.page.click('#newest');
+  await again.sees('new 399');
+  await until('the end is in sight', () => inSight(again, '.line:last-child'));
+  assertContent([again, bob]);
+});
+
+test('mentions are counted apart, in the list and in the icon', async () => {
+  const [room, alice, bob] = await inRoom('alice', 'bob');
+  const name = await alice.page.textContent('.me-name');
+  await alice.goto('general');
+  await bob.say('just so');
+  await bob.say(`@${name}: look at this`);
+  const badge = entry(alice, room).locator('.badge.mentions');
+  await badge.getByText('1', { exact: true }).waitFor();
+  assert.equal(await badge.getAttribute('aria-label'), '2 unread messages and 1 mention');
+  assert.match(await icon(alice), /favicon-mentions\.svg$/);
+  assert.equal((await alice.page.request.get(new URL(await icon(alice), system.url).href)).status(), 200);
+  assertContent([alice, bob]);
+});
+
+test('a resume brings more than fits: the line stands where one was, and nothing jumps', async () => {
+  const [room, alice, bob] = await inRoom('alice', 'bob');
+  await bob.flood(room, numbered('old', 40));
+  await alice.sees('old 39');
+  await alice.offline();
+  await bob.flood(room, numbered('missed', 50));
+  await alice.online();
+  await alice.sees('missed 0');
+  assert.match(await alice.page.textContent('.left-off'), /^50 new since /);
+  assert.equal(await inSight(alice, '.left-off'), true);
+  assert.equal(await alice.page.textContent('#newest'), '50 new messages');
+  assertContent([alice, bob], { unreachable: true });
+});
+
+test('10,000 messages: scrolled through, with what is on the page and in memory bounded', async () => {
+  const [room, alice] = await inRoom('alice');
+  const bob = await person(browser, system.url, fresh('bob'));
+  await alice.goto('general');
+  for (const tab of [alice, bob]) await tab.page.goto(`${system.url}/livez`); // no page shows it meanwhile
+  const texts = (from, n) => Array.from({ length: n }, (_, i) => `message ${from + i}${' and more of it'.repeat(((from + i) * 7) % 23)}${(from + i) % 5 ? '' : '\nand a line'}`);
+  for (let i = 0; i < 10_000; i += 2_000) await bob.flood(room, texts(i, 2_000));
+  await alice.enter('nobody asks');
+  await alice.goto(room);
+  await alice.sees(texts(9_999, 1)[0]);
+
+  const cdp = await alice.page.context().newCDPSession(alice.page);
+  const measure = async () => {
+    await cdp.send('HeapProfiler.collectGarbage');
+    const { usedSize } = await cdp.send('Runtime.getHeapUsage');
+    const { nodes } = await cdp.send('Memory.getDOMCounters');
+    return { heap: Math.round(usedSize / 1e5) / 10, nodes, lines: await alice.page.locator('.line').count() };
+  };
+  const first = await measure();
+  // In the page, frame by frame, fast. No line in sight may move by more than it was scrolled.
+  const { seen, jump, most } = await alice.page.evaluate(async () => {
+    const log = document.querySelector('#log');
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    const seen = new Set();
+    const result = { jump: 0, most: 0 };
+    for (let still = 0; still < 10;) {
+      const lines = [...document.querySelectorAll('.line')];
+      const middle = log.getBoundingClientRect().top + log.clientHeight / 2;
+      const mark = lines.find((line) => line.getBoundingClientRect().bottom > middle);
+      const before = mark?.getBoundingClientRect().bottom ?? 0;
+      for (const line of lines) seen.add(line.querySelector('.text').textContent.split(/ and|\n/)[0]);
+      result.most = Math.max(result.most, lines.length);
+      const was = log.scrollTop;
+      log.scrollTop -= 7_000;
+      const moved = log.scrollTop - was;
+      await frame();
+      await frame();
+      if (mark?.isConnected) result.jump = Math.max(result.jump, Math.abs(mark.getBoundingClientRect().bottom - (before - moved)));
+      still = Math.abs(moved) < 1 ? still + 1 : 0;
+    }
+    return { ...result, seen: seen.size };
+  });
+  const middle = await measure();
+  await alice.page.click('#newest');
+  await alice.sees(texts(9_999, 1)[0]);
+  const last = await measure();
+  console.log('# MB and nodes at first', first, 'at the beginning', middle, 'and back', last);
+  assert.equal(seen, 10_000);
+  assert.equal(jump <= 1, true, `a line jumped by ${jump} px`);
+  assert.equal(most <= 360, true, `${most} lines`);
+  assert.equal(middle.nodes < 4 * first.nodes + 2_000, true, 'nodes');
+  assert.equal(middle.heap < 30, true, 'heap');
+  assert.equal(await inSight(alice, '.line:last-child'), true);
+  assertContent([alice, bob]);
+});
