@@ -142,6 +142,37 @@ test('on a phone a tap on a message shows what can be done with it', async () =>
   assertContent([alice, bob]);
 });
 
+test('Markdown is shown as what it means, markup of others never; long texts fold; who is spoken to sees it', async () => {
+  const { alice, bob } = await two();
+  const name = await bob.page.textContent('.me-name');
+  await alice.say(`**Bold**, *it*, ~~no~~ and \`<b>\` for @${name}: [notes](https://example.org/a)`);
+  const line = bob.page.locator('.line.to-me');
+  await line.waitFor();
+  for (const [tag, text] of [['strong:not(.mine)', 'Bold'], ['em', 'it'], ['del', 'no'], ['code', '<b>'], ['.mine', `@${name}`], ['a', 'notes']]) {
+    assert.equal(await line.locator(`.text ${tag}`).textContent(), text);
+  }
+  assert.deepEqual(await line.locator('a').evaluate(({ href, rel, target }) => [href, rel, target]), ['https://example.org/a', 'noopener noreferrer nofollow', '_blank']);
+  await alice.say('> <img src=x onerror=alert(1)>\n\n1. one\n2. two\n   - half\n\n```js\nlet a = "<script>";\n```');
+  const blocks = bob.page.locator('.line .text').last();
+  await blocks.locator('pre').waitFor();
+  assert.equal(await blocks.locator('blockquote').textContent(), '<img src=x onerror=alert(1)>');
+  assert.deepEqual(await blocks.locator('li').allTextContents(), ['one', 'twohalf', 'half']);
+  assert.equal(await blocks.locator('pre').textContent(), 'let a = "<script>";');
+  assert.equal(await bob.page.locator('.line img, .line script, .line b').count(), 0);
+
+  await alice.say(Array.from({ length: 60 }, (_, i) => `line ${i}`).join('\n'));
+  const long = bob.page.locator('.line').last();
+  const more = long.getByRole('button', { name: 'Show more' });
+  await more.waitFor();
+  const height = () => long.evaluate((element) => element.offsetHeight);
+  const folded = await height();
+  await more.click();
+  assert.ok((await height()) > 3 * folded);
+  await long.getByRole('button', { name: 'Show less' }).click();
+  assert.equal(await height(), folded);
+  assertContent([alice, bob]);
+});
+
 test('a draft outlives its tab, and stays in its room', async () => {
   const { alice, room } = await two();
   await alice.page.fill('#text', 'to be continued');

@@ -1,7 +1,9 @@
 // How a line of a conversation looks. Whatever people wrote enters as text, never as markup.
 
+import { mentions } from '../markdown.js';
 import { text } from '../strings.js';
 import { make, paint } from './dom.js';
+import { rich } from './rich.js';
 
 /** @typedef {import('../timeline.js').Break} Break */
 /** @typedef {import('../timeline.js').Line} Line */
@@ -10,11 +12,15 @@ import { make, paint } from './dom.js';
 
 /** Lines of one person within this time make a group, in milliseconds. */
 const GROUP_MS = 5 * 60_000;
-const URL_PATTERN = /(https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]}])/;
+/** A text with more lines, or code points, than these is folded. */
+const FOLD_LINES = 18;
+const FOLD_LENGTH = 1_600;
 
 export class Lines {
   #on;
   #user;
+  /** The long texts that are shown whole, by event. @type {Set<string>} */
+  #unfolded = new Set();
 
   /**
    * @param {import('../view.js').Handlers} handlers
@@ -36,10 +42,16 @@ export class Lines {
   line(line, at, first, named, change, held) {
     const time = make('time', { title: text.moment(at) }, text.time(at));
     time.dateTime = line.at;
-    const body = make('p', { class: 'text', dir: 'auto' }, ...linked(change?.text ?? line.text));
-    if (line.edited) body.append(' ', make('span', { class: 'soft' }, `(${text.edited})`));
+    const words = change?.text ?? line.text;
+    const body = this.#body(words);
+    if (line.edited) {
+      const last = body.lastElementChild;
+      (last instanceof HTMLParagraphElement ? last : body).append(' ', make('span', { class: 'soft' }, `(${text.edited})`));
+    }
     const by = first ? this.#by(line.from, named ? line.room : '', time) : [time, make('span', { class: 'unseen' }, `${line.from}: `)];
     const item = make('li', { class: `line${first ? ' first' : ''}` }, ...by, body);
+    if (isLong(words)) item.append(this.#fold(line.event, body));
+    if (mentions(words, this.#user)) item.classList.add('to-me');
     item.dataset['event'] = line.event;
     item.tabIndex = -1;
     if (!change) return item;
@@ -68,11 +80,36 @@ export class Lines {
    * @param {boolean} held whether it waits for better times
    */
   pending(entry, first, held) {
-    const body = make('p', { class: 'text', dir: 'auto' }, ...('text' in entry ? linked(entry.text) : [text.aDeletion]));
+    const body = this.#body('text' in entry ? entry.text : text.aDeletion);
     const line = make('li', { class: `line pending${first ? ' first' : ''}` }, ...(first ? this.#by(this.#user, '', null) : []), body);
     line.classList.toggle('failed', entry.failure !== undefined);
     line.append(entry.failure === undefined ? make('p', { class: 'status' }, held ? text.waiting : text.sending) : this.#failed(entry));
     return line;
+  }
+
+  /** @param {string} words */
+  #body(words) {
+    return make('div', { class: 'text', dir: 'auto' }, ...rich(words, this.#user, (name) => this.#on.open(name)));
+  }
+
+  /**
+   * Folds a long text, until its reader wants it otherwise.
+   * @param {string} event
+   * @param {HTMLElement} body
+   */
+  #fold(event, body) {
+    const more = make('button', { class: 'link more', click: () => {
+      if (!this.#unfolded.delete(event)) this.#unfolded.add(event);
+      show();
+    } });
+    const show = () => {
+      const unfolded = this.#unfolded.has(event);
+      body.classList.toggle('folded', !unfolded);
+      more.ariaExpanded = String(unfolded);
+      more.textContent = unfolded ? text.less : text.more;
+    };
+    show();
+    return more;
   }
 
   /**
@@ -115,18 +152,7 @@ export function follows(former, line) {
   return Math.abs(Date.parse(line.at) - Date.parse(former.at)) < GROUP_MS;
 }
 
-/**
- * A text with its links.
- * @param {string} body
- * @returns {Array<Node | string>}
- */
-function linked(body) {
-  return body.split(URL_PATTERN).map((part, i) => {
-    if (i % 2 === 0) return part;
-    const link = make('a', {}, part);
-    link.href = part;
-    link.target = '_blank';
-    link.rel = 'noopener noreferrer';
-    return link;
-  });
+/** @param {string} words */
+function isLong(words) {
+  return words.length > FOLD_LENGTH || words.split('\n', FOLD_LINES + 1).length > FOLD_LINES;
 }
