@@ -77,7 +77,7 @@ class Writer {
           const link = make('a', { title: span.href }, ...this.spans(span.children));
           link.href = span.href;
           link.target = '_blank';
-          link.rel = 'noopener noreferrer nofollow';
+          link.relList.add('noopener', 'noreferrer', 'nofollow');
           return link;
         }
         default:
