@@ -266,7 +266,7 @@ function inline(text, links) {
         i++;
       }
     } else if (char === '@') {
-      const name = WORD.test(charBefore(text, i)) ? undefined : matchAt(MENTION, text, i)?.[1];
+      const name = /[\p{L}\p{N}@]/u.test(charBefore(text, i)) ? undefined : matchAt(MENTION, text, i)?.[1];
       // A dot, or a mark that began before it, ends the sentence and not the name.
       const its = name?.replace(depthOf('_') > 0 ? /[._]+$/ : /\.+$/, '');
       if (its) put({ type: 'mention', name: its, text: `@${its}` });
@@ -344,45 +344,4 @@ function charBefore(text, at) {
 /** @param {string} text @param {string} char */
 function count(text, char) {
   return text.split(char).length - 1;
-}
-
-/**
- * Whether a text speaks to a person.
- * @param {string} text
- * @param {string} user
- */
-export function mentions(text, user) {
-  // Most do not, and are not worth a closer look.
-  if (!text.includes('@')) return false;
-  return parse(text).some((block) => speaksTo(block, user));
-}
-
-/**
- * @param {Block | Inline} node
- * @param {string} user
- * @returns {boolean}
- */
-function speaksTo(node, user) {
-  switch (node.type) {
-    case 'mention':
-      return isName(node.name, user);
-    case 'list':
-      return node.items.some((item) => item.some((each) => speaksTo(each, user)));
-    case 'quote': // it speaks to whom it was said to, which is not now
-    case 'text':
-    case 'code':
-    case 'codespan':
-      return false;
-    default:
-      return node.children.some((each) => speaksTo(each, user));
-  }
-}
-
-/**
- * Whether a name as someone wrote it is a person's.
- * @param {string} name
- * @param {string} user canonical
- */
-export function isName(name, user) {
-  return name.normalize('NFC').toLowerCase() === user;
 }

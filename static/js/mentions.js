@@ -1,17 +1,49 @@
 // Who a text is for: `@name`.
 
-const MENTION = /(?<![\p{L}\p{N}@._-])@([\p{L}\p{M}\p{N}._-]+)/gu;
+import { parse } from './markdown.js';
+
+/** @typedef {import('./markdown.js').Block} Block */
+/** @typedef {import('./markdown.js').Inline} Inline */
 
 /**
- * Whether a text names a person.
+ * Whether a text names a person, other than in code or in a quote.
  * @param {string} text
  * @param {string} user canonical
  */
 export function mentions(text, user) {
-  for (const [, name = ''] of text.matchAll(MENTION)) {
-    // A full stop or a dash after a name is more likely the sentence's.
-    const folded = name.normalize('NFC').toLowerCase();
-    if (folded === user || folded.replace(/[._-]+$/, '') === user) return true;
+  // Most do not, and are not worth a closer look.
+  if (!text.includes('@')) return false;
+  return parse(text).some((block) => speaksTo(block, user));
+}
+
+/**
+ * @param {Block | Inline} node
+ * @param {string} user
+ * @returns {boolean}
+ */
+function speaksTo(node, user) {
+  switch (node.type) {
+    case 'mention':
+      return isName(node.name, user);
+    case 'list':
+      return node.items.some((item) => item.some((each) => speaksTo(each, user)));
+    case 'quote':
+    case 'text':
+    case 'code':
+    case 'codespan':
+      return false;
+    default:
+      return node.children.some((each) => speaksTo(each, user));
   }
-  return false;
+}
+
+/**
+ * Whether a name as someone wrote it is a person's.
+ * @param {string} name
+ * @param {string} user canonical
+ */
+export function isName(name, user) {
+  const folded = name.normalize('NFC').toLowerCase();
+  // What stands at its end is more likely the sentence's.
+  return folded === user || folded.replace(/[._-]+$/, '') === user || folded === user.replace(/\.+$/, '');
 }

@@ -17,6 +17,12 @@ for (const [text, named] of [
   ['@@alice', false],
   ['@alice.b', false],
   ['', false],
+  ['ask **@Alice**!', true],
+  ['- @alice: this', true],
+  ['`@alice`', false],
+  ['```\n@alice\n```', false],
+  ['> @alice said', false],
+  ['https://a.b/@alice', false],
 ]) {
   test(`${JSON.stringify(text)} ${named ? 'is' : 'is not'} for alice`, () => assert.equal(mentions(text, 'alice'), named));
 }

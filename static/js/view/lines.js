@@ -1,6 +1,6 @@
 // How a line of a conversation looks. Whatever people wrote enters as text, never as markup.
 
-import { mentions } from '../markdown.js';
+import { mentions } from '../mentions.js';
 import { text } from '../strings.js';
 import { make, paint } from './dom.js';
 import { rich } from './rich.js';

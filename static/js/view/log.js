@@ -383,6 +383,7 @@ export class Log {
 function signOf({ text, gone, waits, failed }) {
   return JSON.stringify([text, gone, waits, failed.map(({ key, failure }) => [key, failure])]);
 }
+
 /**
  * The place of the first line after where one left off; less than 0 where it is not loaded.
  * @param {Open | null} open

@@ -1,6 +1,7 @@
 // A text of somebody's on the page: as elements whose kinds are ours and whose words enter as text, never as markup.
 
-import { isName, parse } from '../markdown.js';
+import { parse } from '../markdown.js';
+import { isName } from '../mentions.js';
 import { make } from './dom.js';
 
 /** @typedef {import('../markdown.js').Block} Block */
