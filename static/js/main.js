@@ -282,6 +282,7 @@ function page() {
     rooms: all.filter((room) => room.joined && !direct(room)).map(listed),
     directs: all.filter((room) => room.joined && direct(room)).map(listed),
     others: all.filter((room) => !room.joined && !direct(room)).map(listed),
+    known: [...new Set(all.flatMap(({ here }) => [...here]))].sort((a, b) => a.localeCompare(b)),
     open: openPage(),
     state: connection.state,
     ...trouble(),

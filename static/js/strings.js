@@ -90,6 +90,16 @@ export function speak(words, locale) {
     },
     /** @param {string} room @param {Date} date */
     gap: (room, date) => fill(words.gap, { room, when: moments.format(date) }),
+    /** @param {string} name */
+    offerRoom: (name) => fill(words.offerRoom, { name }),
+    /** @param {string} name */
+    offerPerson: (name) => fill(words.offerPerson, { name }),
+    /** @param {string} from @param {string} text */
+    heard: (from, text) => fill(words.heard, { from, text }),
+    /** @param {number} n */
+    newMessages: (n) => count(words.newMessages, n),
+    /** @param {number} n */
+    earlier: (n) => count(words.earlier, n),
     /** @param {string[]} names */
     typing(names) {
       if (names.length === 0) return '';

@@ -2,13 +2,16 @@
 // decide nothing.
 
 import { text } from './strings.js';
+import { Announcer } from './view/announcer.js';
 import { ConnectionBar } from './view/bar.js';
 import { Composer } from './view/composer.js';
 import { Diagnostics } from './view/diagnostics.js';
 import { find, paint, say } from './view/dom.js';
+import { Keys } from './view/keys.js';
 import { Log } from './view/log.js';
 import { People } from './view/people.js';
 import { Sidebar } from './view/sidebar.js';
+import { Switcher } from './view/switcher.js';
 
 /** @typedef {import('./timeline.js').Break} Break */
 /** @typedef {import('./timeline.js').Line} Line */
@@ -46,6 +49,7 @@ import { Sidebar } from './view/sidebar.js';
  * @property {Listed[]} rooms
  * @property {Listed[]} directs
  * @property {Listed[]} others
+ * @property {string[]} known people whom this person may want to write to
  * @property {Open | null} open
  * @property {string} state of the connection, for styles and tests
  * @property {string} pill what to say of the connection, '' for nothing
@@ -92,6 +96,10 @@ export class View {
   #here;
   #log;
   #composer;
+  #announcer;
+  #switcher;
+  /** @type {Page | null} */
+  #page = null;
   /** The conversation that is on the page. */
   #name = '';
 
@@ -111,9 +119,23 @@ export class View {
     this.#menu.addEventListener('click', () => this.#drawer('side', true));
     this.#peopleToggle.addEventListener('click', () => this.#drawer('people', true));
     find('backdrop', HTMLElement).addEventListener('click', () => this.#drawer('', true));
+    this.#announcer = new Announcer(user);
+    this.#switcher = new Switcher(handlers);
     document.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape') this.#drawer('', true);
+      if (event.key !== 'Escape' || !this.#body.dataset['drawer'] || document.querySelector('dialog[open]')) return;
+      this.#drawer('', true);
+      event.preventDefault();
     });
+    const keys = new Keys({
+      switch: () => this.#switcher.open(),
+      step: (by, unread) => {
+        const name = this.#page && beside(this.#page, by, unread);
+        if (name) handlers.open(name);
+      },
+      write: () => this.#composer.focus(),
+    });
+    find('switch', HTMLButtonElement).addEventListener('click', () => this.#switcher.open());
+    find('keys', HTMLButtonElement).addEventListener('click', () => keys.open());
     // The widths at which drawers become lists beside the talk, as in the style sheet.
     for (const width of ['45em', '67.5em']) {
       matchMedia(`(max-width: ${width})`).addEventListener('change', () => this.#drawer('', false));
@@ -123,6 +145,7 @@ export class View {
   /** @param {Page} page */
   render(page) {
     const { open } = page;
+    this.#page = page;
     this.#body.dataset['state'] = page.state;
     say(this.#instance, text.instance(page.instance));
     this.#bar.render(page);
@@ -144,6 +167,8 @@ export class View {
     this.#composer.render(page, elsewhere);
     this.#log.render(page, elsewhere);
     this.#log.seen();
+    this.#announcer.render(open);
+    this.#switcher.render(targets(page));
   }
 
   /**
@@ -175,4 +200,38 @@ export class View {
       if (moveFocus && which === '' && former === id) button.focus();
     }
   }
+}
+
+/**
+ * The conversation above or below the open one on the list; undefined where there is none.
+ * @param {Page} page
+ * @param {1 | -1} by
+ * @param {boolean} unread whether only unread ones count
+ */
+function beside({ universe, rooms, directs, open }, by, unread) {
+  const list = [universe, ...rooms, ...directs];
+  const at = list.findIndex(({ name }) => name === open?.name);
+  for (let step = 1; step <= list.length; step++) {
+    const each = list[(at + by * step + list.length * step) % list.length];
+    if (each && each.name !== open?.name && (!unread || each.unread > 0)) return each.name;
+  }
+  return undefined;
+}
+
+/**
+ * Where the switcher goes.
+ * @param {Page} page
+ * @returns {import('./switcher.js').Target[]}
+ */
+function targets({ user, universe, rooms, directs, others, known }) {
+  const talked = new Set(directs.map(({ label }) => label));
+  /** @param {import('./switcher.js').Target['kind']} kind @param {boolean} known */
+  const as = (kind, known) => (/** @type {Listed} */ { name, label, unread }) => ({ name, label, unread, kind, known });
+  return [
+    ...rooms.map(as('room', true)),
+    ...directs.map(as('person', true)),
+    as('universe', true)(universe),
+    ...others.map(as('room', false)),
+    ...known.filter((name) => name !== user && !talked.has(name)).map((name) => as('person', false)({ name: `@${name}`, label: name, unread: 0 })),
+  ];
 }

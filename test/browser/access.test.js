@@ -1,0 +1,241 @@
+// That everybody can use the page: axe-core finds nothing on any of its views that keeps people out, the keyboard reaches
+// everything, what is new is read aloud once, and text may be twice as large.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { Tab, assertContent, fresh, launch, person, until } from './kit.js';
+import { startSystem } from './system.js';
+
+const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+const WIDE = { width: 1280, height: 800 };
+const NARROW = { width: 320, height: 640 };
+
+/** @type {Awaited<ReturnType<typeof startSystem>>} */
+let system;
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  system = await startSystem({ CHATD_SEND_RATE: '1000' });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await system?.stop();
+});
+
+/**
+ * What axe finds serious on a page, as lines.
+ * @param {string[]} [rules] only these
+ */
+async function serious(page, rules) {
+  await page.evaluate(`window.axe || ${AXE}`);
+  return page.evaluate(async (rules) => {
+    const { violations } = await window.axe.run(document, { resultTypes: ['violations'], ...(rules && { runOnly: rules }) });
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${failureSummary.split('\n')[1]?.trim()}`));
+  }, rules);
+}
+
+/** Asserts that a view is good in light and dark, and not wider than the page. */
+async function good(page, view) {
+  const { width } = page.viewportSize();
+  await page.emulateMedia({ colorScheme: 'light' });
+  assert.deepEqual(await serious(page), [], `${view}, ${width} wide`);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  assert.deepEqual(await serious(page, ['color-contrast']), [], `${view}, dark, ${width} wide`);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${view} is wider than the page`);
+}
+
+for (const viewport of [WIDE, NARROW]) {
+  test(`${viewport.width} wide: nothing serious on login and error pages`, async () => {
+    const { page } = new Tab(await (await browser.newContext({ viewport, reducedMotion: 'reduce' })).newPage(), system.url);
+    await page.goto(`${system.url}/login`);
+    await good(page, 'login');
+    await page.fill('#username', 'not a name');
+    await page.click('.card button');
+    await page.waitForSelector('#error');
+    await good(page, 'login with an error');
+    await page.goto(`${system.url}/nothing`);
+    await good(page, 'not found');
+  });
+
+  test(`${viewport.width} wide: nothing serious on the chat, whatever is open and whatever fails`, async () => {
+    const context = await browser.newContext({ viewport, reducedMotion: 'reduce' });
+    const tab = new Tab(await context.newPage(), system.url);
+    const { page } = tab;
+    await page.clock.install();
+    await tab.enter(fresh('alice'));
+    await tab.titled('general');
+    const drawer = async (button) => {
+      if (await page.locator(button).isVisible()) await page.click(button);
+    };
+    for (const text of ['hello **there**', 'שלום https://example.org', '> quoted\n- a list\n`code`', 'x'.repeat(300)]) await tab.say(text);
+    await tab.page.waitForSelector('.line:not(.pending)');
+    await good(page, 'chat');
+    await page.hover('.line >> nth=0');
+    await good(page, 'a line with its actions');
+    for (const [name, open] of Object.entries({
+      switcher: () => page.keyboard.press('Control+k'),
+      shortcuts: () => page.keyboard.press('Control+/'),
+      diagnostics: async () => {
+        await drawer('#menu');
+        await page.click('#instance');
+      },
+    })) {
+      await open();
+      await page.waitForSelector(`#${name}[open]`);
+      await good(page, name);
+      await page.keyboard.press('Escape');
+      await page.waitForSelector(`#${name}`, { state: 'hidden' });
+    }
+    await page.keyboard.press('Escape');
+    for (const button of ['#menu', '#people-toggle']) {
+      await drawer(button);
+      await good(page, button);
+      await page.keyboard.press('Escape');
+    }
+    await tab.offline();
+    await tab.say('waits');
+    await page.clock.runFor(10_000);
+    await page.waitForSelector('#bar.shown');
+    await good(page, 'offline');
+    await page.evaluate(() => (location.hash = 'universe'));
+    await tab.online();
+    await tab.titled('Universe');
+    await good(page, 'universe');
+  });
+}
+
+test('the keyboard alone: switch, make a room, step through conversations, go round the page, and find out how', async () => {
+  const alice = await person(browser, system.url, fresh('alice'));
+  const bob = await person(browser, system.url, fresh('bob'));
+  const { page } = alice;
+  const name = await bob.page.textContent('.me-name');
+  const room = fresh('kiosk');
+  const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
+  await page.locator('#here').getByText(name, { exact: true }).waitFor();
+
+  await press('Control+k');
+  await page.keyboard.type(room);
+  await page.getByText(`Join or create the room ${room}`).waitFor();
+  await press('Enter');
+  await alice.titled(room);
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'text');
+  await press('Control+k');
+  await page.keyboard.type(`@${name.slice(0, -1)}`);
+  await page.locator('#choices [aria-selected=true]').getByText(name, { exact: true }).waitFor();
+  await press('Enter');
+  await alice.titled(name);
+  await page.keyboard.type('by keyboard');
+  await press('Enter');
+  await alice.sees('by keyboard');
+  await press('Control+k');
+  await page.keyboard.type('#no_good!');
+  await press('Enter');
+  await page.locator('#switcher .error').getByText('not allowed').waitFor();
+  await press('Escape');
+
+  const title = () => page.textContent('#title');
+  const before = await title();
+  await press('Alt+ArrowUp');
+  await until('the one above', async () => (await title()) !== before);
+  await press('Alt+ArrowDown');
+  await alice.titled(before);
+  await alice.goto('general');
+  await bob.goto(room);
+  await bob.say('unread');
+  await page.locator('#rooms .badge').waitFor();
+  await press('Alt+Shift+ArrowDown');
+  await alice.titled(room);
+
+  await press('Escape');
+  const focused = () => page.evaluate(() => ['side', 'log', 'text', 'people'].find((id) => document.getElementById(id).contains(document.activeElement)));
+  const round = [];
+  for (let i = 0; i < 4; i++) {
+    await press('F6');
+    round.push(await focused());
+  }
+  assert.deepEqual(round.sort(), ['log', 'people', 'side', 'text']);
+  await press('Escape');
+  assert.equal(await focused(), 'text');
+  await press('?');
+  assert.equal(await page.inputValue('#text'), '?', 'it is a letter like others where one writes');
+  await press('Backspace', 'F6', '?');
+  await page.waitForSelector('#shortcuts[open]');
+  await press('Escape');
+  assertContent([alice, bob]);
+});
+
+test('everything that can be clicked can be reached by Tab, and shows it', async () => {
+  const { page } = await person(browser, system.url, fresh('alice'));
+  const wanted = await page.locator('button:visible:not([tabindex="-1"]), input:visible, textarea:visible, a:visible').count();
+  const reached = new Set();
+  let unseen = '';
+  for (let i = 0; i < 3 * wanted; i++) {
+    await page.keyboard.press('Tab');
+    const { key, outline } = await page.evaluate(() => {
+      const at = document.activeElement;
+      window.reached ??= new Map();
+      if (!window.reached.has(at)) window.reached.set(at, window.reached.size);
+      const style = getComputedStyle(at);
+      const seen = style.outlineStyle !== 'none' || at.closest('.composer') !== null;
+      return { key: at === document.body ? null : window.reached.get(at), outline: seen ? '' : at.outerHTML.slice(0, 80) };
+    });
+    if (key === null) continue;
+    unseen ||= outline;
+    reached.add(key);
+  }
+  assert.equal(unseen, '');
+  assert.equal(reached.size >= wanted, true, `${reached.size} of ${wanted}`);
+});
+
+test('a new message is read aloud once, history as a number, and what one says oneself not at all', async () => {
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((name) => person(browser, system.url, fresh(name))));
+  const room = fresh('room');
+  await bob.goto(room);
+  await bob.flood(room, Array.from({ length: 180 }, (_, i) => `old ${i}`));
+  await alice.goto(room);
+  await alice.sees('old 179');
+  await alice.page.evaluate(() => {
+    window.heard = [];
+    const live = document.querySelectorAll('[aria-live=polite], [role=status], [role=alert], [role=log]:not([aria-live=off])');
+    for (const region of live) {
+      new MutationObserver((changes) => {
+        for (const { addedNodes } of changes) for (const node of addedNodes) window.heard.push(node.textContent);
+      }).observe(region, { childList: true, subtree: true });
+    }
+  });
+  const heard = () => alice.page.evaluate(() => window.heard);
+  const name = await bob.page.textContent('.me-name');
+  await alice.say('mine');
+  await bob.sees('mine');
+  await bob.say('his');
+  await alice.sees('his');
+  assert.deepEqual(await heard(), [`${name}: his`]);
+  await alice.page.evaluate(() => (document.querySelector('#log').scrollTop = 0));
+  await until('history', async () => (await heard()).length > 1);
+  assert.match((await heard())[1], /^\d+ earlier messages$/);
+  assertContent([alice, bob]);
+});
+
+test('text twice as large: everything is there, and nothing is wider than the page', async () => {
+  for (const viewport of [WIDE, NARROW]) {
+    const context = await browser.newContext({ viewport });
+    const tab = new Tab(await context.newPage(), system.url);
+    const devtools = await context.newCDPSession(tab.page);
+    await devtools.send('Page.setFontSizes', { fontSizes: { standard: 32, fixed: 26 } });
+    await tab.enter(fresh('alice'));
+    await tab.say('large');
+    await tab.sees('large');
+    assert.equal(await tab.page.locator('.line .text').last().evaluate((text) => parseFloat(getComputedStyle(text).fontSize)), 30);
+    assert.equal(await tab.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${viewport.width} wide`);
+    for (const id of ['#title', '#text', '#menu']) assert.equal(await tab.page.locator(id).isVisible(), true, id);
+    const box = await tab.page.locator('#composer').boundingBox();
+    assert.equal(box.y + box.height <= viewport.height, true, 'the composer is in sight');
+    assertContent([tab]);
+  }
+});
