@@ -7,6 +7,7 @@
  * @property {'universe' | 'room' | 'person'} kind
  * @property {boolean} known whether this person is in it, or has talked there
  * @property {number} unread
+ * @property {number} mentions
  */
 
 /**

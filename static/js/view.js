@@ -226,12 +226,12 @@ function beside({ universe, rooms, directs, open }, by, unread) {
 function targets({ user, universe, rooms, directs, others, known }) {
   const talked = new Set(directs.map(({ label }) => label));
   /** @param {import('./switcher.js').Target['kind']} kind @param {boolean} known */
-  const as = (kind, known) => (/** @type {Listed} */ { name, label, unread }) => ({ name, label, unread, kind, known });
+  const as = (kind, known) => (/** @type {Listed} */ listed) => ({ ...listed, kind, known });
   return [
     ...rooms.map(as('room', true)),
     ...directs.map(as('person', true)),
     as('universe', true)(universe),
     ...others.map(as('room', false)),
-    ...known.filter((name) => name !== user && !talked.has(name)).map((name) => as('person', false)({ name: `@${name}`, label: name, unread: 0 })),
+    ...known.filter((name) => name !== user && !talked.has(name)).map((name) => as('person', false)({ name: `@${name}`, label: name, unread: 0, mentions: 0 })),
   ];
 }

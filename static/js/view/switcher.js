@@ -71,8 +71,11 @@ export class Switcher {
     const found = fitting(this.#targets, query).slice(0, MOST);
     const offers = offered(this.#targets, query);
     const entries = [
-      ...found.map(({ name, label, kind, unread }) => {
-        const badge = unread > 0 ? [make('span', { class: 'badge' }, text.unread(unread)), make('span', { class: 'unseen' }, text.unreadLabel(unread))] : [];
+      ...found.map(({ name, label, kind, unread, mentions }) => {
+        const badge = unread > 0 ? [
+          make('span', { class: `badge${mentions ? ' mentions' : ''}` }, text.unread(mentions || unread)),
+          make('span', { class: 'unseen' }, text.unreadLabel(unread, kind === 'person' ? 0 : mentions)),
+        ] : [];
         return { name, children: [mark(kind, label), make('bdi', {}, label), ...badge] };
       }),
       ...offers.map(({ name, kind }) => ({
