@@ -111,6 +111,23 @@ test('mentions are counted apart, in the list and in the icon', async () => {
   assertContent([alice, bob]);
 });
 
+test('marked as unread on one device, it is unread on all until it is opened again', async () => {
+  const [room, phone, bob] = await inRoom('alice', 'bob');
+  const desk = await person(browser, system.url, await phone.page.textContent('.me-name'));
+  await desk.goto('general');
+  for (const text of numbered('line', 4)) await bob.say(text);
+  await phone.sees('line 3');
+  await entry(desk, room).locator('.badge').waitFor({ state: 'detached' });
+  await phone.line('line 1').hover();
+  await phone.page.click('.actions [aria-label="Mark as unread"]');
+  assert.match(await phone.page.textContent('.left-off'), /^3 new since /);
+  for (const tab of [phone, desk]) await entry(tab, room).locator('.badge').getByText('3', { exact: true }).waitFor();
+  await phone.page.reload();
+  await phone.sees('line 3');
+  await entry(desk, room).locator('.badge').waitFor({ state: 'detached' });
+  assertContent([phone, desk, bob]);
+});
+
 test('a resume brings more than fits: the line stands where one was, and nothing jumps', async () => {
   const [room, alice, bob] = await inRoom('alice', 'bob');
   await bob.flood(room, numbered('old', 40));

@@ -10,10 +10,12 @@ import { find, icon, make } from './dom.js';
  * @property {() => void} [edit]
  * @property {() => void} [remove]
  * @property {() => void} [copy]
+ * @property {() => void} [unread] marks it as unread, and what came after it
  */
 
 const ICONS = {
   copy: 'M6 6h7v7H6zM10 6V3H3v7h3',
+  unread: 'M2.5 4h11v8h-11zM2.5 4.5 8 9l5.5-4.5',
   edit: 'M10.5 3 13 5.5 5.5 13H3v-2.5z',
   remove: 'M3 4.5h10M6 4.5V3h4v1.5M4.5 4.5 5 13h6l.5-8.5',
 };
@@ -90,6 +92,7 @@ export class Actions {
       does ? [make('button', { title: label, label, click: () => (this.#leave(), does()) }, icon(ICONS[name]))] : [];
     this.#bar.replaceChildren(
       ...button('copy', text.copy, can.copy),
+      ...button('unread', text.markUnread, can.unread),
       ...button('edit', text.edit, can.edit),
       ...button('remove', text.delete, can.remove),
     );

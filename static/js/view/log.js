@@ -225,6 +225,7 @@ export class Log {
     const own = line.from === this.#user;
     return {
       ...(navigator.clipboard && { copy: () => void navigator.clipboard.writeText(body).catch(() => {}) }),
+      ...(!own && open.kind !== 'universe' && { unread: () => this.#on.markUnread(open.name, event) }),
       ...(own && open.kind !== 'universe' && { edit: () => this.#composer.edit(event) }),
       ...(own && { remove: () => void this.remove(event) }),
     };
