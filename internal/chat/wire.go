@@ -189,6 +189,12 @@ func ParseMark(event string, back int64) (Mark, error) {
 	return Mark{id, back}, nil
 }
 
+// A Roster is who is in a room, and which of them are away.
+type Roster struct {
+	Here []string `json:"here,omitempty"`
+	Away []string `json:"away,omitempty"`
+}
+
 // Answers to requests. Type and ID are set by Encode.
 type (
 	// Joined answers join. Heads and Fresh are for universe.
@@ -200,7 +206,7 @@ type (
 		Head    EventID           `json:"head"`
 		Heads   map[Room]EventID  `json:"heads,omitempty"`
 		Fresh   []Room            `json:"fresh,omitempty"`
-		Here    []string          `json:"here,omitempty"`
+		Roster
 	}
 	// Kept answers send, edit, retract and react.
 	Kept struct {

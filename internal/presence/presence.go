@@ -3,6 +3,7 @@
 // Redis holds, per room, who is here until when:
 //
 //	chatd:{ROOM}:here    sorted set: name -> end of the lease, Unix milliseconds of Redis' clock
+//	chatd:{ROOM}:awake   the same, of those who are not away
 //
 // Each instance extends the leases of the people that it has, so a name has one
 // entry however many instances and tabs hold it. Nothing is taken away when a
@@ -44,59 +45,106 @@ type Presence struct {
 	log  *slog.Logger
 
 	mu   sync.Mutex
-	held map[chat.Room]map[string]int // connections per person
+	held map[chat.Room]map[string]conns
 }
 
 // New returns a Presence without leases. news says where and how a room's
 // readers on all instances are told: in the channel, behind the prefix.
 func New(rdb redis.UniversalClient, news func(chat.Room) (channel, prefix string), log *slog.Logger) *Presence {
-	return &Presence{rdb: rdb, news: news, log: log, held: map[chat.Room]map[string]int{}}
+	return &Presence{rdb: rdb, news: news, log: log, held: map[chat.Room]map[string]conns{}}
 }
 
-// Enter counts a connection of user into the room, tells the room's readers if
-// user was not here, and returns who is. Each Enter is to be followed by one
-// Leave, also after an error.
-func (p *Presence) Enter(ctx context.Context, room chat.Room, user string) ([]string, error) {
+// Enter counts a connection of user, who may be away, into the room, tells the
+// room's readers what that changes, and returns who is there. Each Enter is to be
+// followed by one Leave, also after an error.
+func (p *Presence) Enter(ctx context.Context, room chat.Room, user string, away bool) (chat.Roster, error) {
 	p.mu.Lock()
 	if p.held[room] == nil {
-		p.held[room] = map[string]int{}
+		p.held[room] = map[string]conns{}
 	}
-	p.held[room][user]++
+	n := p.held[room][user].add(away, 1)
+	p.held[room][user] = n
 	p.mu.Unlock()
-	return p.update(ctx, room, lease, user)
+	return p.update(ctx, room, lease, n.sign()+user)
 }
 
 // Extend is Enter for a connection that was counted before.
-func (p *Presence) Extend(ctx context.Context, room chat.Room, user string) ([]string, error) {
-	return p.update(ctx, room, lease, user)
+func (p *Presence) Extend(ctx context.Context, room chat.Room, user string) (chat.Roster, error) {
+	p.mu.Lock()
+	n := p.held[room][user]
+	p.mu.Unlock()
+	return p.update(ctx, room, lease, n.sign()+user)
 }
 
-// Leave counts a connection of user out of the room. If it was the last one here,
-// user is shown as gone after the grace time unless another instance has a
-// connection too, or at once if for good.
-func (p *Presence) Leave(ctx context.Context, room chat.Room, user string, forGood bool) {
+// Away says that a connection that was counted into the room is away from now on, or
+// back. Who is away with all connections here is shown as away after the grace time,
+// unless they are not so on another instance; who is back is so at once.
+func (p *Presence) Away(ctx context.Context, room chat.Room, user string, away bool) error {
 	p.mu.Lock()
-	users := p.held[room]
-	last := users[user] == 1
-	if last {
-		delete(users, user)
-	} else if users[user] > 0 {
-		users[user]--
+	n := p.held[room][user].add(!away, -1).add(away, 1)
+	p.held[room][user] = n
+	p.mu.Unlock()
+	sign := n.sign()
+	if sign == asleep {
+		sign = fallsAsleep
 	}
-	if len(users) == 0 {
+	_, err := p.update(ctx, room, lease, sign+user)
+	return err
+}
+
+// Leave counts a connection of user, away or not, out of the room. If it was the last
+// one here, user is shown as gone after the grace time unless another instance has a
+// connection too, or at once if for good.
+func (p *Presence) Leave(ctx context.Context, room chat.Room, user string, away, forGood bool) {
+	p.mu.Lock()
+	was := p.held[room][user]
+	n := was.add(away, -1)
+	if n.all > 0 {
+		p.held[room][user] = n
+	} else {
+		delete(p.held[room], user)
+	}
+	if len(p.held[room]) == 0 {
 		delete(p.held, room)
 	}
 	p.mu.Unlock()
-	if !last && !forGood {
-		return
+	var err error
+	switch {
+	case forGood:
+		_, err = p.update(ctx, room, 0, awake+user)
+	case n.all <= 0 && was.all > 0:
+		_, err = p.update(ctx, room, grace, awake+user)
+	case n.awake == 0 && was.awake > 0:
+		_, err = p.update(ctx, room, lease, fallsAsleep+user)
 	}
-	until := grace
-	if forGood {
-		until = 0
-	}
-	if _, err := p.update(ctx, room, until, user); err != nil {
+	if err != nil {
 		p.log.Debug("presence not told, it lapses", "room", room, "err", err)
 	}
+}
+
+// conns counts a person's connections in a room: all, and those that are not away.
+type conns struct{ all, awake int }
+
+func (c conns) add(away bool, n int) conns {
+	c.all += n
+	if !away {
+		c.awake += n
+	}
+	return c
+}
+
+// Signs of the script.
+const (
+	awake       = "+"
+	asleep      = "-"
+	fallsAsleep = "~"
+)
+
+func (c conns) sign() string {
+	if c.awake > 0 {
+		return awake
+	}
+	return asleep
 }
 
 // Run extends this instance's leases and clears away lapsed ones until ctx ends.
@@ -125,8 +173,8 @@ func (p *Presence) extend(ctx context.Context) {
 	p.mu.Lock()
 	held := make(map[chat.Room][]string, len(p.held))
 	for room, users := range p.held {
-		for user := range users {
-			held[room] = append(held[room], user)
+		for user, n := range users {
+			held[room] = append(held[room], n.sign()+user)
 		}
 	}
 	p.mu.Unlock()
@@ -146,15 +194,25 @@ var updateSource string
 
 var updateScript = redis.NewScript(updateSource)
 
-func (p *Presence) update(ctx context.Context, room chat.Room, until time.Duration, users ...string) ([]string, error) {
+// update sets the leases of people, each behind a sign.
+func (p *Presence) update(ctx context.Context, room chat.Room, until time.Duration, users ...string) (chat.Roster, error) {
 	channel, prefix := p.news(room)
-	args := []any{until.Milliseconds(), lease.Milliseconds(), maxHere, channel, prefix, string(room)}
+	args := []any{until.Milliseconds(), lease.Milliseconds(), grace.Milliseconds(), maxHere, channel, prefix, string(room)}
 	for _, user := range users {
 		args = append(args, user)
 	}
-	here, err := updateScript.Run(ctx, p.rdb, []string{"chatd:{" + string(room) + "}:here"}, args...).StringSlice()
+	key := "chatd:{" + string(room) + "}:"
+	names, err := updateScript.Run(ctx, p.rdb, []string{key + "here", key + "awake"}, args...).StringSlice()
 	if err != nil {
-		return nil, chat.Unavailable("update presence", err)
+		return chat.Roster{}, chat.Unavailable("update presence", err)
 	}
-	return here, nil
+	var r chat.Roster
+	for _, name := range names {
+		sign, user := name[:1], name[1:]
+		r.Here = append(r.Here, user)
+		if sign != awake {
+			r.Away = append(r.Away, user)
+		}
+	}
+	return r, nil
 }

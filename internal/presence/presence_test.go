@@ -67,16 +67,29 @@ func newPresence(t *testing.T, rdb *redis.Client) *Presence {
 // age lets time pass for the leases in the room.
 func age(t *testing.T, rdb *redis.Client, by time.Duration) {
 	t.Helper()
-	for _, z := range rdb.ZRangeWithScores(t.Context(), "chatd:{general}:here", 0, -1).Val() {
-		rdb.ZAdd(t.Context(), "chatd:{general}:here", redis.Z{Score: z.Score - float64(by.Milliseconds()), Member: z.Member})
+	for _, key := range []string{"chatd:{general}:here", "chatd:{general}:awake"} {
+		for _, z := range rdb.ZRangeWithScores(t.Context(), key, 0, -1).Val() {
+			rdb.ZAdd(t.Context(), key, redis.Z{Score: z.Score - float64(by.Milliseconds()), Member: z.Member})
+		}
 	}
+}
+
+// shown is who is in the room, in brackets who is away.
+func shown(r chat.Roster) string {
+	names := slices.Clone(r.Here)
+	for i, name := range names {
+		if slices.Contains(r.Away, name) {
+			names[i] = "[" + name + "]"
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
 func enter(t *testing.T, p *Presence, user, want string) {
 	t.Helper()
-	here, err := p.Enter(t.Context(), "general", user)
-	slices.Sort(here)
-	if got := strings.Join(here, " "); err != nil || got != want {
+	roster, err := p.Enter(t.Context(), "general", user, false)
+	if got := shown(roster); err != nil || got != want {
 		t.Fatalf("%s enters and finds %q, %v; want %q", user, got, err, want)
 	}
 }
@@ -88,8 +101,8 @@ func TestWhoIsHereOnAllInstances(t *testing.T) {
 		enter(t, two, "bob", "alice bob")
 		enter(t, two, "bob", "alice bob") // a second tab is no news
 		w.want(t, "alice here", "bob here")
-		two.Leave(t.Context(), "general", "bob", false)
-		two.Leave(t.Context(), "general", "bob", true)
+		two.Leave(t.Context(), "general", "bob", false, false)
+		two.Leave(t.Context(), "general", "bob", false, true)
 		w.want(t, "alice here", "bob here", "bob gone")
 	})
 }
@@ -100,7 +113,7 @@ func TestHoppingIsNoNews(t *testing.T) {
 		one, two, w := newPresence(t, rdb), newPresence(t, rdb), watch(t, rdb)
 		enter(t, one, "alice", "alice")
 		enter(t, two, "bob", "alice bob")
-		one.Leave(t.Context(), "general", "alice", false)
+		one.Leave(t.Context(), "general", "alice", false, false)
 		age(t, rdb, grace-time.Second)
 		two.extend(t.Context())
 		enter(t, two, "alice", "alice bob")
@@ -116,7 +129,7 @@ func TestOneOfTwoHoldersLeaves(t *testing.T) {
 		one, two, w := newPresence(t, rdb), newPresence(t, rdb), watch(t, rdb)
 		enter(t, one, "alice", "alice")
 		enter(t, two, "alice", "alice")
-		one.Leave(t.Context(), "general", "alice", false)
+		one.Leave(t.Context(), "general", "alice", false, false)
 		age(t, rdb, extendEvery) // the longest that two waits
 		two.extend(t.Context())
 		age(t, rdb, extendEvery)
@@ -143,11 +156,82 @@ func TestDeadInstancesLeaveNoGhosts(t *testing.T) {
 	})
 }
 
+// Who is away with all connections, on all instances, is shown as away; who is back
+// with one is back at once; and nobody is shown as gone meanwhile.
+func TestAwayIsWhoIsSoEverywhere(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		one, two, w := newPresence(t, rdb), newPresence(t, rdb), watch(t, rdb)
+		rounds := func(n int) {
+			t.Helper()
+			for range n {
+				age(t, rdb, extendEvery)
+				one.extend(t.Context())
+				two.extend(t.Context())
+			}
+		}
+		away := func(p *Presence, away bool) {
+			t.Helper()
+			if err := p.Away(t.Context(), "general", "alice", away); err != nil {
+				t.Fatal(err)
+			}
+		}
+		enter(t, one, "alice", "alice")
+		enter(t, one, "alice", "alice")
+		enter(t, two, "alice", "alice")
+		enter(t, two, "bob", "alice bob")
+		want := []string{"alice here", "bob here"}
+		away(one, true)
+		rounds(5)
+		away(one, true)
+		rounds(5)
+		w.want(t, slices.Clone(want)...) // she is awake at two
+		away(two, true)
+		rounds(2)
+		want = append(want, "alice away")
+		w.want(t, slices.Clone(want)...)
+		enter(t, two, "bob", "[alice] bob")
+		rounds(5)
+		away(one, false)
+		want = append(want, "alice here")
+		w.want(t, slices.Clone(want)...)
+		// The connection that is awake ends, the others stay.
+		one.Leave(t.Context(), "general", "alice", false, false)
+		rounds(2)
+		want = append(want, "alice away")
+		w.want(t, slices.Clone(want)...)
+		// Who is away and moves stays so.
+		one.Leave(t.Context(), "general", "alice", true, false)
+		two.Leave(t.Context(), "general", "alice", true, false)
+		if _, err := one.Enter(t.Context(), "general", "alice", true); err != nil {
+			t.Fatal(err)
+		}
+		rounds(5)
+		w.want(t, slices.Clone(want)...)
+		one.Leave(t.Context(), "general", "alice", true, false)
+		rounds(2)
+		w.want(t, append(want, "alice gone")...)
+		enter(t, two, "bob", "bob")
+	})
+}
+
+// Whoever comes while away was never here.
+func TestWhoComesAwayIsAway(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		p, w := newPresence(t, rdb), watch(t, rdb)
+		roster, err := p.Enter(t.Context(), "general", "-alice", true)
+		if err != nil || shown(roster) != "[-alice]" {
+			t.Fatalf("%v, %v", roster, err)
+		}
+		p.Leave(t.Context(), "general", "-alice", true, true)
+		w.want(t, "-alice away", "-alice gone")
+	})
+}
+
 func TestRunExtendsUntilItsContextEnds(t *testing.T) {
 	rdb, m := chattest.Embedded(t)
 	p := newPresence(t, rdb)
 	m.SetError("LOADING")
-	if _, err := p.Enter(t.Context(), "general", "alice"); err == nil {
+	if _, err := p.Enter(t.Context(), "general", "alice", false); err == nil {
 		t.Fatal("no error without Redis")
 	}
 	m.SetError("")

@@ -54,6 +54,7 @@ type conn struct {
 
 	// Owned by the read loop.
 	here    map[chat.Room]bool   // rooms in which presence counts this connection
+	away    bool                 // its person is
 	stalled map[chat.Room]string // rooms in which a message of this key has to come first
 	hasty   int                  // requests in a row that were too fast
 }

@@ -36,6 +36,8 @@ var handlers = map[string]func(*conn, context.Context, chat.Request) error{
 	"rooms":   (*conn).rooms,
 	"read":    (*conn).markRead,
 	"typing":  (*conn).typing,
+	"away":    (*conn).setAway,
+	"back":    (*conn).setAway,
 }
 
 // handle answers one request, exactly once.
@@ -127,9 +129,9 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 	return c.srv.Hub.Join(ctx, c.out, name, after, func(r room.Replay) []byte {
 		// The roster is taken when this connection hears the room already: whoever
 		// comes or goes from here on follows it.
-		here := c.enter(ctx, name)
+		roster := c.enter(ctx, name)
 		return chat.Encode(chat.Joined{
-			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Here: here,
+			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Roster: roster,
 		})
 	})
 }
@@ -151,17 +153,36 @@ func (c *conn) list(ctx context.Context, name chat.Room) error {
 
 // enter counts the connection into the room's presence, once, and returns who is
 // here. Chat goes on without presence, so an error only costs the names.
-func (c *conn) enter(ctx context.Context, name chat.Room) []string {
-	ask := c.srv.Presence.Enter
+func (c *conn) enter(ctx context.Context, name chat.Room) (roster chat.Roster) {
+	var err error
 	if c.here[name] {
-		ask = c.srv.Presence.Extend
+		roster, err = c.srv.Presence.Extend(ctx, name, c.ses.User)
+	} else {
+		c.here[name] = true
+		roster, err = c.srv.Presence.Enter(ctx, name, c.ses.User, c.away)
 	}
-	c.here[name] = true
-	here, err := ask(ctx, name, c.ses.User)
 	if err != nil {
 		c.log.Warn("presence not known", "room", name, "err", err)
 	}
-	return here
+	return roster
+}
+
+// setAway says whether the person is away from this connection, in all its rooms.
+func (c *conn) setAway(ctx context.Context, req chat.Request) error {
+	if away := req.Type == "away"; away != c.away {
+		c.away = away
+		c.pace.asks.ReserveN(time.Now(), len(c.here)) // each room costs as a join does
+		var err error
+		for name := range c.here {
+			// All are counted, whatever Redis says: the next extension tells it.
+			err = errors.Join(err, c.srv.Presence.Away(ctx, name, c.ses.User, away))
+		}
+		if err != nil {
+			c.log.Warn("presence not told, it is with the next extension", "err", err)
+		}
+	}
+	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID)}))
+	return nil
 }
 
 func (c *conn) joinUniverse(ctx context.Context, req chat.Request) error {
@@ -206,7 +227,7 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 		c.srv.Hub.Leave(c.out, name)
 		if c.here[name] {
 			delete(c.here, name)
-			c.srv.Presence.Leave(ctx, name, c.ses.User, true)
+			c.srv.Presence.Leave(ctx, name, c.ses.User, c.away, true)
 		}
 		if err := c.srv.notify(ctx, notice{For: c.ses.User}); err != nil {
 			c.log.Debug("leaving not told to the person's other sockets", "err", err)
@@ -221,7 +242,7 @@ func (c *conn) leaveAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	for name := range c.here {
-		c.srv.Presence.Leave(ctx, name, c.ses.User, false)
+		c.srv.Presence.Leave(ctx, name, c.ses.User, c.away, false)
 	}
 }
 

@@ -73,9 +73,10 @@ type (
 		MarkRead(ctx context.Context, user string, room chat.Room, mark chat.Mark) (chat.Mark, error)
 	}
 	Presence interface {
-		Enter(ctx context.Context, room chat.Room, user string) ([]string, error)
-		Extend(ctx context.Context, room chat.Room, user string) ([]string, error)
-		Leave(ctx context.Context, room chat.Room, user string, forGood bool)
+		Enter(ctx context.Context, room chat.Room, user string, away bool) (chat.Roster, error)
+		Extend(ctx context.Context, room chat.Room, user string) (chat.Roster, error)
+		Away(ctx context.Context, room chat.Room, user string, away bool) error
+		Leave(ctx context.Context, room chat.Room, user string, away, forGood bool)
 	}
 	Sessions interface {
 		Keep(ctx context.Context, logins []string) (ended []string, err error)

@@ -202,6 +202,23 @@ func testPresence(t *testing.T, c *cluster.Cluster) {
 	if here := names(alice.ok("join", fields{"room": room})); !slices.Equal(here, []string{"prs-alice"}) {
 		t.Fatalf("after bob left %v are here", here)
 	}
+	// Who was away before comes so, and is back at once.
+	hears := func(state string) {
+		t.Helper()
+		alice.until("bob's "+state, func(o map[string]any) bool {
+			return o["type"] == "presence" && o["room"] == room && o["user"] == "prs-bob" && o["state"] == state
+		})
+	}
+	bob.ok("away", nil)
+	if a := bob.ok("join", fields{"room": room}); !slices.Equal(names(a), []string{"prs-alice", "prs-bob"}) || fmt.Sprint(a["away"]) != "[prs-bob]" {
+		t.Fatalf("bob comes while away and finds %v, away %v", a["here"], a["away"])
+	}
+	hears("away")
+	bob.ok("back", nil)
+	hears("here")
+	if a := alice.ok("join", fields{"room": room}); a["away"] != nil {
+		t.Fatalf("bob is back, and away are %v", a["away"])
+	}
 }
 
 func testUniverse(t *testing.T, c *cluster.Cluster) {
