@@ -86,14 +86,19 @@ func mixesScripts(name string) bool {
 // feed of its own.
 const Universe Room = "universe"
 
-// A Room is a room's canonical name: "general", or "@alice:bob" for the direct
-// conversation of two people, whose names stand in order.
+// A Room is a room's canonical name: "general", "~board" for a private room, or
+// "@alice:bob" for the direct conversation of two people, whose names stand in order.
+// So anybody can tell from the name who may be in it.
 type Room string
 
-// ParseRoom reads a room's name as user writes it: a public room's name, a
-// direct conversation as "@NAME" or by its canonical name. The error is an
-// *Error: bad_name, or forbidden for a conversation of others.
+// ParseRoom reads a room's name as user writes it: a public room's name, a private
+// one's as "~NAME", a direct conversation as "@NAME" or by its canonical name. The
+// error is an *Error: bad_name, or forbidden for a conversation of others.
 func ParseRoom(user, s string) (Room, error) {
+	if rest, private := strings.CutPrefix(s, "~"); private {
+		name, err := ParseName(rest)
+		return Room("~" + name), err
+	}
 	rest, direct := strings.CutPrefix(s, "@")
 	if !direct {
 		name, err := ParseName(s)
@@ -119,8 +124,22 @@ func ParseRoom(user, s string) (Room, error) {
 	return Room("@" + a + ":" + b), nil
 }
 
+// Private reports whether the room is for those who were invited.
+func (r Room) Private() bool { return strings.HasPrefix(string(r), "~") }
+
+// Public reports whether anybody may be in the room.
+func (r Room) Public() bool { return !strings.HasPrefix(string(r), "@") && !r.Private() }
+
+// Members is the part of a private room that holds its members: a hash NAME ->
+// "owner" or "member".
+const Members = "members"
+
+// Key returns the name under which Redis holds a part of the room. All parts of a room
+// are in one slot.
+func (r Room) Key(part string) string { return "chatd:{" + string(r) + "}:" + part }
+
 // Direct returns the two people of a direct conversation, the same one twice
-// for somebody's notes to self. ok is false for a public room.
+// for somebody's notes to self. ok is false for any other room.
 func (r Room) Direct() (a, b string, ok bool) {
 	rest, direct := strings.CutPrefix(string(r), "@")
 	if !direct {
@@ -129,7 +148,7 @@ func (r Room) Direct() (a, b string, ok bool) {
 	return strings.Cut(rest, ":")
 }
 
-// With returns the other person of user's direct conversation, "" for a public
+// With returns the other person of user's direct conversation, "" for any other
 // room.
 func (r Room) With(user string) string {
 	a, b, _ := r.Direct()

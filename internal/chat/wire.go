@@ -35,6 +35,7 @@ type Request struct {
 	After     string            `json:"after"`
 	Before    string            `json:"before"`
 	Event     string            `json:"event"`
+	User      string            `json:"user"`
 	Target    string            `json:"target"`
 	Key       string            `json:"key"`
 	Text      string            `json:"text"`
@@ -233,7 +234,13 @@ type (
 		Room Room `json:"room"`
 		MarkInfo
 	}
-	// Done answers leave.
+	// MemberList answers members.
+	MemberList struct {
+		Answer
+		Room    Room     `json:"room"`
+		Members []Member `json:"members"`
+	}
+	// Done answers leave, invite and expel.
 	Done struct {
 		Answer
 		Room Room `json:"room,omitempty"`
@@ -244,6 +251,12 @@ type (
 		ID   int64  `json:"id"`
 	}
 )
+
+// A Member is one of a private room.
+type Member struct {
+	User  string `json:"user"`
+	Owner bool   `json:"owner,omitempty"`
+}
 
 // OK returns the head of a good answer to the request of this id.
 func OK(id int64) Answer { return Answer{Type: "ok", ID: id} }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -99,4 +98,4 @@ func (f *frame) final() bool {
 
 const universe = string(chat.Universe)
 
-func public(room string) bool { return !strings.HasPrefix(room, "@") }
+func public(room string) bool { return chat.Room(room).Public() }

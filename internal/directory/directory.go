@@ -5,6 +5,7 @@
 //
 //	chatd:rooms              set: the public rooms
 //	chatd:user:{NAME}:rooms  set: the rooms on a person's list, direct conversations included
+//	chatd:{ROOM}:members     hash NAME -> "owner" or "member", of a private room
 //	chatd:user:{NAME}:read   hash ROOM -> "EVENT BACK": the last event that the person has read, and how often they
 //	                         went back before it; BACK is left out where it is 0
 package directory
@@ -68,9 +69,13 @@ return 1`)
 
 // Join puts the room on user's list, and among the public rooms if it is one.
 // made says that it was not there before, listed that it was not on the list. A
-// full directory is a *chat.Error.
+// full directory, and a private room of others, is a *chat.Error.
 func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made, listed bool, err error) {
-	_, _, direct := room.Direct()
+	if room.Private() {
+		if err := d.enter(ctx, user, room); err != nil {
+			return false, false, err
+		}
+	}
 	pipe := d.rdb.Pipeline()
 	onList := pipe.SIsMember(ctx, listKey(user), string(room))
 	there := pipe.SIsMember(ctx, publicKey, string(room))
@@ -79,13 +84,13 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 	if _, err := pipe.Exec(ctx); err != nil {
 		return false, false, chat.Unavailable("look for room", err)
 	}
-	if onList.Val() && (direct || there.Val()) {
+	if onList.Val() && (!room.Public() || there.Val()) {
 		return false, false, nil
 	}
 	if !onList.Val() && count.Val() >= maxListed {
 		return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms on this list: leave some first."}
 	}
-	if !direct && !there.Val() {
+	if room.Public() && !there.Val() {
 		n, err := makeRoom.Run(ctx, d.rdb, []string{publicKey}, string(room), maxRooms, d.news.Channel(), d.news.Made(room)).Int()
 		if err != nil {
 			return false, false, chat.Unavailable("make room", err)
@@ -104,8 +109,13 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 	return made, added.Val() == 1, nil
 }
 
-// Leave takes the room off user's list.
+// Leave takes the room off user's list, and ends their membership of a private one.
 func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) error {
+	if room.Private() {
+		if err := part.Run(ctx, d.rdb, parts(room), user).Err(); err != nil {
+			return chat.Unavailable("leave room", err)
+		}
+	}
 	if err := d.rdb.SRem(ctx, listKey(user), string(room)).Err(); err != nil {
 		return chat.Unavailable("leave room", err)
 	}
@@ -144,7 +154,7 @@ func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
 	return rooms, nil
 }
 
-// List returns the public rooms and user's direct conversations, in order of
+// List returns the public rooms and user's private rooms and conversations, in order of
 // their names, as user sees them.
 func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
 	pipe := d.rdb.Pipeline()
@@ -162,7 +172,7 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 		rooms = append(rooms, chat.RoomInfo{Room: chat.Room(name), Joined: joined[name]})
 	}
 	for name := range joined {
-		if room := chat.Room(name); strings.HasPrefix(name, "@") {
+		if room := chat.Room(name); !room.Public() {
 			rooms = append(rooms, chat.RoomInfo{Room: room, Joined: true, With: room.With(user)})
 		}
 	}

@@ -2,6 +2,7 @@
 -- key made before.
 --
 -- KEYS[1] feed  KEYS[2] the sender's key  KEYS[3] edits  KEYS[4] gone
+-- KEYS[5] members, for a private room only
 -- ARGV[1] nonce: random integer below 2^63, in decimal
 -- ARGV[2] history: events that the feed keeps, about
 -- ARGV[3] how long the key is remembered, seconds
@@ -13,6 +14,7 @@
 -- ARGV[10] channel
 --
 -- Output: {'ok', event} {'duplicate', event} {'key_reused'} {'not_found'} {'forbidden'}
+--         {'no_member'}
 --
 -- Atomic, because readers must see seq and prev in the order of the stream, and
 -- a key must never be remembered without its event: scripts do not roll back,
@@ -20,6 +22,8 @@
 
 local feed, key, edits, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local kind, target, asker = ARGV[5], ARGV[6], ARGV[7]
+
+if KEYS[5] and redis.call('HEXISTS', KEYS[5], asker) == 0 then return {'no_member'} end
 
 local known = redis.call('GET', key)
 if known then

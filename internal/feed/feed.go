@@ -79,8 +79,11 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 	}{d.From, d.Key, d.Target, d.Reply, d.Text, d.Emoji, d.On})
 	tail[0] = ',' // it goes on where the script's part ends
 
-	res, err := appendScript.Run(ctx, f.rdb,
-		[]string{feedKey(d.Room), keyKey(d.Room, d.From, d.Key), editsKey(d.Room), goneKey(d.Room)},
+	keys := []string{feedKey(d.Room), keyKey(d.Room, d.From, d.Key), editsKey(d.Room), goneKey(d.Room)}
+	if d.Room.Private() {
+		keys = append(keys, d.Room.Key(chat.Members))
+	}
+	res, err := appendScript.Run(ctx, f.rdb, keys,
 		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, liveChannel(d.Room)).StringSlice()
 	if err != nil {
 		return Receipt{}, chat.Unavailable("append", err)
@@ -91,6 +94,8 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 		return Receipt{Event: chat.EventID(res[1]), Duplicate: res[0] == "duplicate"}, nil
 	case chat.CodeKeyReused:
 		return Receipt{}, &chat.Error{Code: chat.CodeKeyReused, Message: "This key was already used for another message."}
+	case "no_member":
+		return Receipt{}, &chat.Error{Code: chat.CodeForbidden, Message: "You are not a member of this room any more."}
 	case chat.CodeForbidden:
 		return Receipt{}, &chat.Error{Code: chat.CodeForbidden, Message: "Only one's own messages can be changed."}
 	default:
@@ -277,13 +282,11 @@ func parse(entries []redis.XMessage) []chat.Event {
 	return events
 }
 
-func roomKey(room chat.Room, part string) string { return "chatd:{" + string(room) + "}:" + part }
-
-func feedKey(room chat.Room) string     { return roomKey(room, "feed") }
-func editsKey(room chat.Room) string    { return roomKey(room, "edits") }
-func goneKey(room chat.Room) string     { return roomKey(room, "gone") }
-func liveChannel(room chat.Room) string { return roomKey(room, "live") }
+func feedKey(room chat.Room) string     { return room.Key("feed") }
+func editsKey(room chat.Room) string    { return room.Key("edits") }
+func goneKey(room chat.Room) string     { return room.Key("gone") }
+func liveChannel(room chat.Room) string { return room.Key("live") }
 
 func keyKey(room chat.Room, user, key string) string {
-	return roomKey(room, "key:"+user+":"+key)
+	return room.Key("key:" + user + ":" + key)
 }

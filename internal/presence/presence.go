@@ -201,8 +201,7 @@ func (p *Presence) update(ctx context.Context, room chat.Room, until time.Durati
 	for _, user := range users {
 		args = append(args, user)
 	}
-	key := "chatd:{" + string(room) + "}:"
-	names, err := updateScript.Run(ctx, p.rdb, []string{key + "here", key + "awake"}, args...).StringSlice()
+	names, err := updateScript.Run(ctx, p.rdb, []string{room.Key("here"), room.Key("awake")}, args...).StringSlice()
 	if err != nil {
 		return chat.Roster{}, chat.Unavailable("update presence", err)
 	}

@@ -203,7 +203,7 @@ func (h *Hub) Leave(rd *Reader, name chat.Room) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(rd.joined, name)
-	if _, _, direct := name.Direct(); direct || !rd.universe {
+	if !name.Public() || !rd.universe {
 		h.leaveLocked(rd, name)
 	}
 }

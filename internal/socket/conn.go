@@ -52,9 +52,12 @@ type conn struct {
 
 	pace *pace // fixed by Server.add
 
+	// What presence counts this connection for. Its lock is held while presence is told.
+	mu   sync.Mutex
+	here map[chat.Room]bool // rooms
+	away bool               // its person is
+
 	// Owned by the read loop.
-	here    map[chat.Room]bool   // rooms in which presence counts this connection
-	away    bool                 // its person is
 	stalled map[chat.Room]string // rooms in which a message of this key has to come first
 	hasty   int                  // requests in a row that were too fast
 }

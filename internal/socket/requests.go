@@ -38,6 +38,9 @@ var handlers = map[string]func(*conn, context.Context, chat.Request) error{
 	"typing":  (*conn).typing,
 	"away":    (*conn).setAway,
 	"back":    (*conn).setAway,
+	"invite":  (*conn).invite,
+	"expel":   (*conn).expel,
+	"members": (*conn).members,
 }
 
 // handle answers one request, exactly once.
@@ -126,7 +129,7 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 		return err
 	}
 	delete(c.stalled, name)
-	return c.srv.Hub.Join(ctx, c.out, name, after, func(r room.Replay) []byte {
+	err = c.srv.Hub.Join(ctx, c.out, name, after, func(r room.Replay) []byte {
 		// The roster is taken when this connection hears the room already: whoever
 		// comes or goes from here on follows it.
 		roster := c.enter(ctx, name)
@@ -134,6 +137,10 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Roster: roster,
 		})
 	})
+	if err == nil && c.srv.Directory.Check(ctx, c.ses.User, name) != nil {
+		c.putOut(ctx, name) // expelled just before this connection could be told, or not known
+	}
+	return err
 }
 
 // list puts the room on the person's list and tells those whom it concerns.
@@ -154,6 +161,8 @@ func (c *conn) list(ctx context.Context, name chat.Room) error {
 // enter counts the connection into the room's presence, once, and returns who is
 // here. Chat goes on without presence, so an error only costs the names.
 func (c *conn) enter(ctx context.Context, name chat.Room) (roster chat.Roster) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var err error
 	if c.here[name] {
 		roster, err = c.srv.Presence.Extend(ctx, name, c.ses.User)
@@ -169,6 +178,8 @@ func (c *conn) enter(ctx context.Context, name chat.Room) (roster chat.Roster) {
 
 // setAway says whether the person is away from this connection, in all its rooms.
 func (c *conn) setAway(ctx context.Context, req chat.Request) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if away := req.Type == "away"; away != c.away {
 		c.away = away
 		c.pace.asks.ReserveN(time.Now(), len(c.here)) // each room costs as a join does
@@ -224,26 +235,53 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 		if err := c.srv.Directory.Leave(ctx, c.ses.User, name); err != nil {
 			return err
 		}
-		c.srv.Hub.Leave(c.out, name)
-		if c.here[name] {
-			delete(c.here, name)
-			c.srv.Presence.Leave(ctx, name, c.ses.User, c.away, true)
+		c.quit(ctx, name)
+		news := notice{For: c.ses.User}
+		if name.Private() {
+			news.Out, news.Room = true, name
 		}
-		if err := c.srv.notify(ctx, notice{For: c.ses.User}); err != nil {
-			c.log.Debug("leaving not told to the person's other sockets", "err", err)
+		if err := c.srv.notify(ctx, news); err != nil {
+			c.log.Warn("leaving not told to the person's other sockets", "err", err)
 		}
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
 	return nil
 }
 
+// quit ends this connection's reading of a room, and its presence there.
+func (c *conn) quit(ctx context.Context, name chat.Room) {
+	c.srv.Hub.Leave(c.out, name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.here[name] {
+		delete(c.here, name)
+		c.srv.Presence.Leave(ctx, name, c.ses.User, c.away, true)
+	}
+}
+
+// putOut is quit for somebody who did not ask for it. It may be called from any
+// goroutine.
+func (c *conn) putOut(ctx context.Context, name chat.Room) {
+	c.quit(ctx, name)
+	c.out.Push(chat.Encode(chat.Notice{Type: "relist"}))
+}
+
+func (c *conn) isHere(name chat.Room) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.here[name]
+}
+
 // leaveAll ends the presence of a connection that is closed.
 func (c *conn) leaveAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for name := range c.here {
 		c.srv.Presence.Leave(ctx, name, c.ses.User, c.away, false)
 	}
+	clear(c.here)
 }
 
 func (c *conn) say(ctx context.Context, req chat.Request) error {
@@ -352,7 +390,7 @@ func (c *conn) tooFast(limit *rate.Limiter) error {
 func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
 	a, b, direct := name.Direct()
 	if !direct {
-		if c.here[name] {
+		if c.isHere(name) {
 			return nil // it was listed when joined
 		}
 		return c.list(ctx, name)
@@ -377,7 +415,7 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	events, err := c.srv.History(ctx, name, req.Before, req.Limit)
+	events, err := c.srv.History(ctx, c.ses.User, name, req.Before, req.Limit)
 	if err != nil {
 		return err
 	}
@@ -386,9 +424,9 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 }
 
 // History returns up to limit events, and up to 256 KiB of them, (1 to chat.MaxHistory; 0 means 50) before
-// an event, or the newest if before is "". Errors are *chat.Error,
-// chat.ErrUnavailable, or chat.ErrLost.
-func (s *Server) History(ctx context.Context, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
+// an event, or the newest if before is "", if user may read the room. Errors are
+// *chat.Error, chat.ErrUnavailable, or chat.ErrLost.
+func (s *Server) History(ctx context.Context, user string, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
 	if name == chat.Universe {
 		return nil, errUniverse
 	}
@@ -401,6 +439,9 @@ func (s *Server) History(ctx context.Context, name chat.Room, before string, lim
 	}
 	if limit < 1 || limit > chat.MaxHistory {
 		return nil, chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
+	}
+	if err := s.Directory.Check(ctx, user, name); err != nil {
+		return nil, err
 	}
 	var events []chat.Event
 	if id == "" {
@@ -444,8 +485,67 @@ func (c *conn) markRead(ctx context.Context, req chat.Request) error {
 
 func (c *conn) typing(ctx context.Context, req chat.Request) error {
 	name, err := c.feedRoom(req)
-	if err != nil || !c.here[name] || c.tooFast(c.pace.sends) != nil {
+	if err != nil || !c.isHere(name) || c.tooFast(c.pace.sends) != nil {
 		return err
 	}
 	return c.srv.Relay.Publish(ctx, name, chat.Encode(chat.Notice{Type: "typing", Room: name, From: c.ses.User}))
+}
+
+func (c *conn) invite(ctx context.Context, req chat.Request) error {
+	name, user, err := c.privateRoom(req)
+	if err != nil {
+		return err
+	}
+	if err := c.srv.Directory.Invite(ctx, c.ses.User, name, user); err != nil {
+		return err
+	}
+	if err := c.srv.notify(ctx, notice{For: user, Room: name}); err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
+	return nil
+}
+
+func (c *conn) expel(ctx context.Context, req chat.Request) error {
+	name, user, err := c.privateRoom(req)
+	if err != nil {
+		return err
+	}
+	if err := c.srv.Directory.Expel(ctx, c.ses.User, name, user); err != nil {
+		return err
+	}
+	if err := c.srv.notify(ctx, notice{For: user, Room: name, Out: true}); err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
+	return nil
+}
+
+func (c *conn) members(ctx context.Context, req chat.Request) error {
+	req.User = c.ses.User
+	name, _, err := c.privateRoom(req)
+	if err != nil {
+		return err
+	}
+	if err := c.srv.Directory.Check(ctx, c.ses.User, name); err != nil {
+		return err
+	}
+	members, err := c.srv.Directory.Members(ctx, name)
+	if err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.MemberList{Answer: chat.OK(*req.ID), Room: name, Members: members}))
+	return nil
+}
+
+func (c *conn) privateRoom(req chat.Request) (chat.Room, string, error) {
+	name, err := c.room(req)
+	if err != nil {
+		return "", "", err
+	}
+	if !name.Private() {
+		return "", "", chat.BadRequest("room is not a private one")
+	}
+	user, err := chat.ParseName(req.User)
+	return name, user, err
 }

@@ -70,6 +70,10 @@ type (
 		Without(ctx context.Context, room chat.Room, users ...string) ([]string, error)
 		Public(ctx context.Context) ([]chat.Room, error)
 		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
+		Check(ctx context.Context, user string, room chat.Room) error
+		Invite(ctx context.Context, by string, room chat.Room, user string) error
+		Expel(ctx context.Context, by string, room chat.Room, user string) error
+		Members(ctx context.Context, room chat.Room) ([]chat.Member, error)
 		MarkRead(ctx context.Context, user string, room chat.Room, mark chat.Mark) (chat.Mark, error)
 	}
 	Presence interface {
@@ -347,6 +351,7 @@ type notice struct {
 	Made  chat.Room `json:"made,omitempty"`  // a public room that is new
 	For   string    `json:"for,omitempty"`   // the person on whose list Room is new, or whose list has changed
 	Room  chat.Room `json:"room,omitempty"`
+	Out   bool      `json:"out,omitempty"` // that person is not a member of Room any more
 
 	Read *chat.Mark `json:"read,omitempty"` // how far that person has read Room
 }
@@ -392,6 +397,12 @@ func (s *Server) Control(data []byte) {
 		s.Hub.Appeared([]chat.Room{n.Made})
 	case n.Read != nil:
 		s.tell(chat.Encode(chat.Read{Type: "read", Room: n.Room, MarkInfo: n.Read.Info()}), n.For)
+	case n.Out:
+		s.background(func(ctx context.Context) {
+			for _, c := range s.of(n.For) {
+				c.putOut(ctx, n.Room)
+			}
+		})
 	case n.For != "":
 		joined := true
 		tell := chat.Encode(chat.Notice{Type: "room", Room: n.Room, Joined: &joined, With: n.Room.With(n.For)})
@@ -445,8 +456,23 @@ func (s *Server) of(user string) []*conn {
 	return slices.Collect(maps.Keys(p.conns))
 }
 
+// putOutStrangers looks whether those who read private rooms here may still do so.
+func (s *Server) putOutStrangers(ctx context.Context) {
+	for _, c := range s.all() {
+		c.mu.Lock()
+		rooms := slices.Collect(maps.Keys(c.here))
+		c.mu.Unlock()
+		for _, name := range rooms {
+			var refused *chat.Error
+			if err := s.Directory.Check(ctx, c.ses.User, name); errors.As(err, &refused) {
+				c.putOut(ctx, name)
+			}
+		}
+	}
+}
+
 // Regained is the relay's. What notices would have said is looked up: which
-// logins are still good, and which rooms there are.
+// logins are still good, which rooms there are, and who may be in them.
 func (s *Server) Regained() {
 	s.background(func(ctx context.Context) {
 		s.keep(ctx)
@@ -456,6 +482,7 @@ func (s *Server) Regained() {
 			return
 		}
 		s.Hub.Appeared(rooms)
+		s.putOutStrangers(ctx)
 		s.tell(chat.Encode(chat.Notice{Type: "relist"}), "")
 	})
 }

@@ -50,7 +50,7 @@ type (
 		Admit(ctx context.Context) error
 		Serve(w http.ResponseWriter, r *http.Request, ses session.Session)
 		LoginEnded(ctx context.Context, login string)
-		History(ctx context.Context, room chat.Room, before string, limit int) ([]json.RawMessage, error)
+		History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error)
 	}
 	Directory interface {
 		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
@@ -298,7 +298,7 @@ func (s *Server) events(c echo.Context) error {
 			return chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
 		}
 	}
-	events, err := s.Sockets.History(c.Request().Context(), room, c.QueryParam("before"), limit)
+	events, err := s.Sockets.History(c.Request().Context(), ses.User, room, c.QueryParam("before"), limit)
 	if err != nil {
 		return err
 	}

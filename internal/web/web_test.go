@@ -48,7 +48,7 @@ func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessio
 }
 func (p *parts) Admit(context.Context) error                  { return p.err }
 func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append(p.ended, login) }
-func (p *parts) History(ctx context.Context, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
+func (p *parts) History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
 	return nil, p.err
 }
 func (p *parts) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {

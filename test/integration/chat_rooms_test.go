@@ -23,6 +23,7 @@ var roomTests = []part{
 	{"PresenceAndTyping", testPresence},
 	{"UniverseShowsAllPublicRooms", testUniverse},
 	{"DirectMessages", testDirect},
+	{"PrivateRooms", testPrivate},
 	{"HistoryPagesBackToTheStart", testHistory},
 	{"ReadMarks", testRead},
 	{"AForkIsShownHonestly", testFork},
