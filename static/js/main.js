@@ -2,6 +2,7 @@
 
 import { changed, isWritten } from './changes.js';
 import { Connection } from './connection.js';
+import { Idle } from './idle.js';
 import { Marks } from './marks.js';
 import { Outbox, requestOf } from './outbox.js';
 import { Patience } from './patience.js';
@@ -22,7 +23,7 @@ const user = document.body.dataset['user'] ?? '';
 let instance = document.body.dataset['instance'] ?? '';
 let limit = LIMIT;
 /** There is no connection. */
-const away = patience();
+const lost = patience();
 /** The server puts off what is sent. */
 const putOff = patience();
 let wasLive = false;
@@ -32,17 +33,19 @@ const store = await openStore(globalThis.indexedDB);
 const channel = new BroadcastChannel(`chatd:${user}`);
 const readChannel = new BroadcastChannel(`chatd-read:${user}`);
 
+const env = {
+  open: (/** @type {string} */ path, /** @type {string} */ subprotocol) =>
+    new WebSocket(new URL(path, location.href.replace(/^http/, 'ws')), subprotocol),
+  fetch: (/** @type {string} */ path, /** @type {RequestInit} */ init) => fetch(path, init),
+  setTimeout: (/** @type {() => void} */ work, /** @type {number} */ ms) => setTimeout(work, ms),
+  clearTimeout: (/** @type {unknown} */ timer) => clearTimeout(/** @type {number | undefined} */ (timer ?? undefined)),
+  now: () => Date.now(),
+  random: () => Math.random(),
+  locks: navigator.locks,
+};
 const connection = new Connection(
   user,
-  {
-    open: (path, subprotocol) => new WebSocket(new URL(path, location.href.replace(/^http/, 'ws')), subprotocol),
-    fetch: (path, init) => fetch(path, init),
-    setTimeout: (work, ms) => setTimeout(work, ms),
-    clearTimeout: (timer) => clearTimeout(/** @type {number | undefined} */ (timer ?? undefined)),
-    now: () => Date.now(),
-    random: () => Math.random(),
-    locks: navigator.locks,
-  },
+  env,
   {
     state: stateChanged,
     welcome: (welcome) => {
@@ -57,11 +60,33 @@ const connection = new Connection(
     later: (request, code) => {
       if ('key' in request && code !== 'too_fast') putOff.set(true);
     },
-    resume: (ask) => rooms.resume(ask),
+    resume: async (ask) => {
+      // First of all, or who is away would seem to come back with each socket.
+      saidAway = false;
+      if (idle.away) await sayAway(ask);
+      await rooms.resume(ask);
+    },
     out: () => location.assign('/login'),
     stranger: () => location.reload(),
   },
 );
+
+const idle = new Idle(env, () => void tellAway());
+/** What the newest socket was told. */
+let saidAway = false;
+
+/** @param {import('./connection.js').Ask} ask */
+async function sayAway(ask) {
+  try {
+    await ask(() => ({ type: (saidAway = idle.away) ? 'away' : 'back' }));
+  } catch (err) {
+    if (!(err instanceof FinalError)) throw err; // a server of before knows nothing of it
+  }
+}
+
+async function tellAway() {
+  await sayAway((request) => connection.ask(request)).catch(() => {}); // the page is closing
+}
 
 const rooms = new Rooms({
   user,
@@ -148,8 +173,10 @@ async function keep(kept) {
 /** @param {import('./connection.js').State} state */
 function stateChanged(state) {
   const live = state === 'live' || state === 'moving';
-  away.set(!live);
+  lost.set(!live);
   if (live) {
+    // While that socket was opened, another one heard of it.
+    if (saidAway !== idle.away) void tellAway();
     if (!wasLive) void openFirst();
     else openAnother();
     wasLive = true;
@@ -272,13 +299,19 @@ function page() {
   const listed = (room) => ({
     name: room.name,
     label: rooms.partner(room.name) ?? room.name,
+    presence: presenceOf(room),
     ...(room.joined ? rooms.news(room) : { unread: 0, mentions: 0 }),
   });
+  /** @param {import('./rooms.js').Room} room */
+  const presenceOf = ({ name }) => {
+    const partner = rooms.partner(name);
+    return partner === undefined ? /** @type {const} */ ('') : rooms.presence(partner);
+  };
   const direct = (/** @type {import('./rooms.js').Room} */ { name }) => name.startsWith('@');
   return {
     user,
     instance,
-    universe: { name: UNIVERSE, label: text.universe, unread: 0, mentions: 0 },
+    universe: { name: UNIVERSE, label: text.universe, presence: /** @type {const} */ (''), unread: 0, mentions: 0 },
     rooms: all.filter((room) => room.joined && !direct(room)).map(listed),
     directs: all.filter((room) => room.joined && direct(room)).map(listed),
     others: all.filter((room) => !room.joined && !direct(room)).map(listed),
@@ -287,21 +320,21 @@ function page() {
     state: connection.state,
     ...trouble(),
     notice: notice(),
-    held: away.level !== '' || putOff.level !== '',
+    held: lost.level !== '' || putOff.level !== '',
     limit,
   };
 }
 
 /** What to say of the connection, and of a server that stores nothing. */
 function trouble() {
-  const pill = away.level === '' ? '' : !navigator.onLine ? text.offline : wasLive ? text.reconnecting : text.connecting;
-  return { pill, bar: explained(), stale: away.level !== '' };
+  const pill = lost.level === '' ? '' : !navigator.onLine ? text.offline : wasLive ? text.reconnecting : text.connecting;
+  return { pill, bar: explained(), stale: lost.level !== '' };
 }
 
 /** @returns {import('./view/bar.js').Bar | null} */
 function explained() {
   const { trouble } = connection;
-  if (away.level === 'cause' && trouble) {
+  if (lost.level === 'cause' && trouble) {
     return { cause: text.causes[navigator.onLine ? trouble.why : 'offline'], nextTry: trouble.nextTry, tries: true };
   }
   return putOff.level === 'cause' ? { cause: text.causes.store, nextTry: null, tries: false } : null;
@@ -310,9 +343,9 @@ function explained() {
 /** What to say of the messages that wait. */
 function notice() {
   const n = outbox.waiting;
-  if (n === 0 || (away.level === '' && putOff.level === '')) return '';
+  if (n === 0 || (lost.level === '' && putOff.level === '')) return '';
   const words = outbox.lasting ? text.held(n) : text.notLasting;
-  return putOff.level === 'word' && away.level === '' ? `${text.putOff} ${words}` : words;
+  return putOff.level === 'word' && lost.level === '' ? `${text.putOff} ${words}` : words;
 }
 
 /** @returns {import('./view.js').Open | null} */
@@ -339,7 +372,8 @@ function openPage() {
     name,
     kind: partner === undefined ? 'room' : 'direct',
     title: partner ?? name,
-    here: [...room.here].sort((a, b) => a.localeCompare(b)),
+    here: [...room.here].map((name) => ({ name, away: room.away.has(name) }))
+      .sort((a, b) => Number(a.away) - Number(b.away) || a.name.localeCompare(b.name)),
     typing: rooms.typing(room),
     lines,
     breaks: timeline.breaks(),
@@ -375,7 +409,9 @@ function remember(key, value) {
 addEventListener('hashchange', () => void (named() && open(named())));
 for (const name of ['online', 'offline', 'pageshow']) addEventListener(name, () => connection.kick());
 document.addEventListener('resume', () => connection.kick());
+for (const name of ['pointermove', 'pointerdown', 'keydown', 'wheel', 'focus']) addEventListener(name, () => idle.used(), { passive: true });
 document.addEventListener('visibilitychange', () => {
+  idle.seen(document.visibilityState === 'visible');
   if (document.visibilityState === 'visible') connection.kick();
   else marks.flush();
   render();

@@ -11,7 +11,7 @@
 /**
  * @typedef {{type: 'welcome', user: string, instance: string, session_expires_at: string, ping_ms: number, limits: {text: number}}} Welcome
  * @typedef {{type: 'ping'}} Ping
- * @typedef {{type: 'presence', room: string, user: string, state: 'here' | 'gone'}} Presence
+ * @typedef {{type: 'presence', room: string, user: string, state: 'here' | 'away' | 'gone'}} Presence
  * @typedef {{type: 'typing', room: string, from: string}} Typing
  * @typedef {{type: 'room', room: string, joined: boolean, with?: string}} RoomNotice
  * @typedef {{type: 'reset', room: string}} Reset
@@ -34,6 +34,7 @@
  * @property {Durable[]} [events]
  * @property {string} [head]
  * @property {string[] | null} [here] null where the server does not know
+ * @property {string[]} [away] of those who are here
  * @property {Record<string, string>} [heads] join of universe
  * @property {string[]} [fresh] join of universe
  * @property {string} [event]
@@ -51,7 +52,7 @@
  * @typedef {{type: 'send', room: string, key: string, text: string}} Send
  * @typedef {{type: 'edit', room: string, key: string, target: string, text: string}} Edit
  * @typedef {{type: 'retract', room: string, key: string, target: string}} Retract
- * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'}} Request
+ * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';

@@ -18,6 +18,7 @@ import { Timeline, merged } from './timeline.js';
  * @property {boolean} joined
  * @property {Timeline} timeline
  * @property {Set<string>} here
+ * @property {Set<string>} away of those who are here
  * @property {Map<string, number>} typing who types, until when
  * @property {boolean} loading older events are under way
  * @property {boolean} fresh it came on the list just now: what was said before is no news
@@ -137,6 +138,17 @@ export class Rooms {
   /** All public rooms as one. */
   universe() {
     return merged(this.all().filter(({ name }) => !name.startsWith('@')).map(({ timeline }) => timeline));
+  }
+
+  /**
+   * Whether a person is at a page, in any room that is joined here.
+   * @param {string} person
+   * @returns {'here' | 'away' | 'gone'}
+   */
+  presence(person) {
+    const at = this.all().filter(({ joined, here }) => joined && here.has(person));
+    if (at.length === 0) return 'gone';
+    return at.every(({ away }) => away.has(person)) ? 'away' : 'here';
   }
 
   /**
@@ -332,8 +344,10 @@ export class Rooms {
     switch (frame.type) {
       case 'presence': {
         const room = this.get(frame.room);
-        if (frame.state === 'here') room?.here.add(frame.user);
-        else room?.here.delete(frame.user);
+        if (frame.state === 'gone') room?.here.delete(frame.user);
+        else room?.here.add(frame.user);
+        if (frame.state === 'away') room?.away.add(frame.user);
+        else room?.away.delete(frame.user);
         break;
       }
       case 'typing':
@@ -480,11 +494,11 @@ export class Rooms {
    * @param {string} after
    * @param {Ok} ok
    */
-  #joined(after, { room: name = '', resumed = false, events = [], head = '', here }) {
+  #joined(after, { room: name = '', resumed = false, events = [], head = '', here, away }) {
     const room = this.#room(name);
     if (!room.joined) room.fresh = true;
     room.joined = true;
-    if (here) room.here = new Set(here);
+    if (here) Object.assign(room, { here: new Set(here), away: new Set(away) });
     this.#apply(room, after, resumed, events, head);
   }
 
@@ -614,7 +628,7 @@ export class Rooms {
     let room = this.#rooms.get(name);
     if (!room) {
       room = {
-        name, joined: false, timeline: new Timeline(), here: new Set(), typing: new Map(), loading: false, fresh: false,
+        name, joined: false, timeline: new Timeline(), here: new Set(), away: new Set(), typing: new Map(), loading: false, fresh: false,
         mark: null, told: NOTHING, line: null, kept: false,
       };
       this.#rooms.set(name, room);

@@ -23,6 +23,7 @@ import { Switcher } from './view/switcher.js';
  * @typedef {object} Listed
  * @property {string} name
  * @property {string} label
+ * @property {'here' | 'away' | 'gone' | ''} presence of the other person of a direct conversation
  * @property {number} unread
  * @property {number} mentions of these, messages that are for this person
  *
@@ -30,7 +31,7 @@ import { Switcher } from './view/switcher.js';
  * @property {string} name
  * @property {'room' | 'direct' | 'universe'} kind
  * @property {string} title
- * @property {string[]} here
+ * @property {Array<{name: string, away: boolean}>} here
  * @property {string[]} typing
  * @property {Line[]} lines
  * @property {Break[]} breaks
@@ -232,6 +233,6 @@ function targets({ user, universe, rooms, directs, others, known }) {
     ...directs.map(as('person', true)),
     as('universe', true)(universe),
     ...others.map(as('room', false)),
-    ...known.filter((name) => name !== user && !talked.has(name)).map((name) => as('person', false)({ name: `@${name}`, label: name, unread: 0, mentions: 0 })),
+    ...known.filter((name) => name !== user && !talked.has(name)).map((name) => as('person', false)({ name: `@${name}`, label: name, presence: '', unread: 0, mentions: 0 })),
   ];
 }

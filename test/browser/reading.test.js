@@ -197,3 +197,33 @@ test('10,000 messages: scrolled through, with what is on the page and in memory 
   assert.equal(await inSight(alice, '.line:last-child'), true);
   assertContent([alice, bob]);
 });
+
+test('who is here, away and gone: in the room and beside direct conversations', async () => {
+  const [room, alice] = await inRoom('alice');
+  const name = fresh('bob');
+  const bob = await person(browser, system.url, name);
+  const li = alice.page.locator('#here > li').filter({ hasText: name });
+  await alice.goto(`@${name}`);
+  await alice.say('hello to you');
+  await alice.page.waitForSelector('#directs .avatar[data-presence=here]');
+  await entry(alice, room).click();
+  // Bob comes to the room by a socket that says first that he is away.
+  await bob.page.goto(`${system.url}/livez`);
+  await bob.page.evaluate((room) => new Promise((resolve) => {
+    const socket = (window.socket = new WebSocket(`ws://${location.host}/ws`, 'chatd.v1'));
+    let id = 0;
+    window.ask = (type, fields) => socket.send(JSON.stringify({ type, id: ++id, ...fields }));
+    socket.onmessage = ({ data }) => {
+      for (const frame of data.split('\n').map(JSON.parse)) {
+        if (frame.type === 'welcome') window.ask('away'), window.ask('join', { room });
+        if (frame.id === 2) resolve();
+      }
+    };
+  }), room);
+  await li.locator('.away').waitFor();
+  await bob.page.evaluate(() => window.ask('back'));
+  await li.locator('.avatar[data-presence=here]').waitFor();
+  await bob.page.evaluate((room) => window.ask('leave', { room }), room);
+  await li.waitFor({ state: 'detached' });
+  assertContent([alice, bob]);
+});

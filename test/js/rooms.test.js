@@ -570,6 +570,12 @@ test('who is here and who types', async () => {
   w.rooms.frame({ type: 'presence', room: 'general', user: 'cathy', state: 'here' });
   w.rooms.frame({ type: 'presence', room: 'general', user: 'bob', state: 'gone' });
   assert.deepEqual([...general.here], ['alice', 'cathy']);
+  w.rooms.frame({ type: 'presence', room: 'general', user: 'cathy', state: 'away' });
+  assert.deepEqual(['cathy', 'alice', 'bob'].map((name) => w.rooms.presence(name)), ['away', 'here', 'gone']);
+  w.rooms.frame({ type: 'presence', room: 'general', user: 'cathy', state: 'here' });
+  assert.equal(w.rooms.presence('cathy'), 'here');
+  await w.join('random', [], { here: ['alice', 'cathy', 'dan'], away: ['dan'] });
+  assert.equal(w.rooms.presence('dan'), 'away');
   w.rooms.frame({ type: 'typing', room: 'general', from: 'cathy' });
   w.rooms.frame({ type: 'typing', room: 'general', from: 'alice' });
   assert.deepEqual(w.rooms.typing(general), ['cathy']);

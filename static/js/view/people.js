@@ -17,21 +17,24 @@ export class People {
 
   /** @param {Page} page */
   render({ user, open }) {
-    const names = open?.here ?? [];
+    const people = open?.here ?? [];
     const none = !open || open.kind === 'universe';
     document.body.classList.toggle('alone', none);
     this.#toggle.hidden = none;
-    say(this.#toggle, text.here(names.length));
-    this.#here.show(names.map((name) => ({
+    say(this.#toggle, text.here(people.filter(({ away }) => !away).length));
+    this.#here.show(people.map(({ name, away }) => ({
       key: name,
-      sign: '',
+      sign: String(away),
       make: () => {
         const mark = make('span', { class: 'avatar' });
         mark.ariaHidden = 'true';
+        mark.dataset['presence'] = away ? 'away' : 'here';
         paint(mark, name);
-        const person = [mark, make('bdi', {}, name)];
-        if (name === user) return make('li', { class: 'entry' }, ...person, make('span', { class: 'soft' }, text.you));
-        return make('li', {}, make('button', { class: 'entry', click: () => this.#on.open(`@${name}`) }, ...person));
+        const note = name === user ? text.you : away ? text.away : '';
+        const person = [mark, make('bdi', {}, name), ...(note ? [' ', make('span', { class: 'soft' }, note)] : [])];
+        const kind = away ? 'entry away' : 'entry';
+        if (name === user) return make('li', { class: kind }, ...person);
+        return make('li', {}, make('button', { class: kind, click: () => this.#on.open(`@${name}`) }, ...person));
       },
     })));
   }

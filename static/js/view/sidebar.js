@@ -49,15 +49,17 @@ export class Sidebar {
   #list(id, listed, current) {
     const label = document.getElementById(`${id}-label`);
     if (label) label.hidden = listed.length === 0;
-    this.#lists[id].show(listed.map(({ name, label, unread, mentions }) => ({
+    this.#lists[id].show(listed.map(({ name, label, presence, unread, mentions }) => ({
       key: name,
-      sign: `${unread} ${mentions} ${name === current}`,
+      sign: `${presence} ${unread} ${mentions} ${name === current}`,
       make: () => {
         const direct = name.startsWith('@');
         const mark = make('span', { class: direct ? 'avatar' : 'sigil' }, direct || id === 'universe' ? '' : '#');
         mark.ariaHidden = 'true';
         if (direct) paint(mark, label);
+        if (presence) mark.dataset['presence'] = presence;
         const button = make('button', { class: 'entry', click: () => this.#on.open(name) }, mark, make('bdi', {}, label));
+        if (presence === 'here' || presence === 'away') button.append(make('span', { class: 'unseen' }, `(${text[presence === 'here' ? 'present' : 'away']})`));
         if (id === 'universe') button.title = text.universeHint;
         if (name === current) button.ariaCurrent = 'page';
         if (unread) {
