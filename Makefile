@@ -73,7 +73,7 @@ sim: ## the deterministic simulation, SEEDS=10000
 
 .PHONY: integration
 integration: ## tests with real Redis, HAProxy and instances
-	go test -tags integration -shuffle=on -count=1 -timeout 10m ./internal/cluster ./test/integration
+	go test -tags integration -shuffle=on -parallel 4 -count=1 -timeout 10m ./internal/cluster ./test/integration
 
 .PHONY: drill
 drill: ## makes things fail under people who chat, and counts their messages: a few minutes (DRILL='-people 200 -report out.html')

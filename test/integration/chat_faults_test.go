@@ -16,6 +16,7 @@ import (
 // TestChatSurvives lets people talk while parts of the cluster die, one after
 // the other, and holds what they saw against the feed.
 func TestChatSurvives(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, "CHATD_DRAIN=3s")
 	for _, part := range []part{
 		{"KillingEachInstance", testKillEach},

@@ -381,7 +381,7 @@ func testDirect(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("cathy's rooms are %s", a.body)
 	}
 	for _, o := range append(w.fence(), alice.fence()...) {
-		if r, _ := o["room"].(string); o["type"] == "typing" || o["seq"] != nil && strings.Contains(r, "@dm-alice:dm-bob") {
+		if r, _ := o["room"].(string); strings.Contains(r, "@dm-alice:dm-bob") && (o["type"] == "typing" || o["seq"] != nil) {
 			t.Errorf("heard %v", o)
 		}
 	}
