@@ -20,8 +20,8 @@ const (
 	sentinels = 3
 	quorum    = 2
 
-	// As short as an operator would dare: the rest of a failover takes as long.
-	downAfterMS       = 1000
+	// With one second a busy machine makes sentinels fail over a master that is well.
+	downAfterMS       = 2000
 	failoverTimeoutMS = 6000
 )
 

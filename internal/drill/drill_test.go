@@ -223,6 +223,21 @@ func TestNobodyWaitsForWhatStandsBeforeANewView(t *testing.T) {
 	}
 }
 
+// A join of universe brings little of each room where there are many.
+func TestReaderOfUniverseMayBeTooFarBehind(t *testing.T) {
+	p := alice(&bytes.Buffer{})
+	for _, c := range []struct {
+		all         bool
+		rooms, last int64
+		want        bool
+	}{{true, 6, 20, false}, {true, 60, 20, true}, {true, 6, 200, true}, {false, 60, 200, false}} {
+		p.all, p.crowd.rec.rooms = c.all, int(c.rooms)
+		if got := p.farLocked(client.Replaced{Room: "den", Had: "1-1", Events: []client.Event{{Seq: c.last}}}); got != c.want {
+			t.Errorf("%+v: got %t", c, got)
+		}
+	}
+}
+
 // What Redis lost is no broken promise where the history says so, and is counted; there
 // may be nothing left to edit then.
 func TestLossOfRedisIsCounted(t *testing.T) {

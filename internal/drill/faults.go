@@ -108,7 +108,7 @@ func Standard() []Fault {
 			make: failOver},
 		{Name: "zombie", What: "SIGSTOP of the master of Redis until there is another, then SIGCONT", on: "redis", replicas: true, loses: true,
 			silent: true, make: freezeMaster, heal: thawMaster, bites: slow(time.Second)},
-		{Name: "torn", What: "kill -9 of Redis, the last 4 KiB of its file cut off, started again", on: "redis", alone: true, loses: true,
+		{Name: "torn", What: "kill -9 of Redis, the last 32 KiB of its file cut off, started again", on: "redis", alone: true, loses: true,
 			make: tearFile, bites: dataLost},
 		{Name: "older", What: "kill -9 of Redis, started again with a copy of its file that is 2 s older", on: "redis", alone: true, loses: true,
 			make: olderRedis, bites: dataLost},

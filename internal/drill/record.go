@@ -27,6 +27,7 @@ type record struct {
 	file    *bufio.Writer
 	fileErr error
 	series  series
+	rooms   int // public ones on the system, all acts together
 }
 
 func newRecord(history io.Writer) *record {
@@ -35,6 +36,13 @@ func newRecord(history io.Writer) *record {
 		r.file = bufio.NewWriterSize(history, 1<<20)
 	}
 	return r
+}
+
+// newSystem begins a system that has no rooms yet.
+func (r *record) newSystem() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rooms = 0
 }
 
 // act begins a new act.
@@ -151,7 +159,7 @@ func (p *person) Observe(f client.Fact) {
 		add(judge.Entry{Kind: judge.Shown, Room: f.Event.Room, Event: event(f.Event), Replay: f.Replay})
 		p.sawLocked(now, f.Event)
 	case client.Replaced:
-		add(judge.Entry{Kind: judge.Replaced, Room: f.Room, Events: events(f.Events), Had: string(f.Had)})
+		add(judge.Entry{Kind: judge.Replaced, Room: f.Room, Events: events(f.Events), Had: string(f.Had), Far: p.farLocked(f)})
 		p.views[f.Room] = true
 		for _, ev := range f.Events {
 			p.sawLocked(now, ev)
@@ -236,6 +244,21 @@ func (p *person) sawLocked(now time.Time, ev client.Event) {
 		c.rec.series.shown(now, delay)
 	}
 	c.expectLocked(now, ev.Key, p.name)
+}
+
+const (
+	joinBytes  = 4 << 20 // what a join of universe brings, spread evenly over its rooms
+	eventBytes = 400     // of what people here say, at most
+)
+
+// farLocked says that a reader of universe may have missed more of a room than its
+// part of what a join brings.
+func (p *person) farLocked(f client.Replaced) bool {
+	if !p.all || f.Had == "" || len(f.Events) == 0 {
+		return false
+	}
+	missed := f.Events[len(f.Events)-1].Seq - f.Had.Seq()
+	return missed*eventBytes > int64(joinBytes/max(1, p.crowd.rec.rooms))
 }
 
 // beganLocked notes where a view begins now that was replaced: what stands before is

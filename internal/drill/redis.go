@@ -15,7 +15,7 @@ import (
 
 const (
 	awayFor   = 3 * time.Second // a Redis that is there and takes no writes
-	tornBytes = 4 << 10         // of the end of Redis's file: some messages
+	tornBytes = 32 << 10        // of the end of Redis's file: some messages
 	roomBytes = 8 << 10         // what a disk has left: some more
 )
 

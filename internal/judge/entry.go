@@ -28,7 +28,8 @@ const (
 	// that it came when the room was joined, not live.
 	Shown Kind = "shown"
 	// Replaced says that Client's view of Room is now Events. Had is the last
-	// event of the view before, as the reader was told; "" for a first view.
+	// event of the view before, as the reader was told; "" for a first view. Far is
+	// cause enough for a gap.
 	Replaced Kind = "replaced"
 	// Gap says that Client was told that something may be missing at the end of
 	// its view of Room. Whatever is shown next need not follow.
@@ -80,6 +81,7 @@ type Entry struct {
 	Events []Event   `json:"events,omitempty"`
 	Had    string    `json:"had,omitempty"`
 	Replay bool      `json:"replay,omitempty"`
+	Far    bool      `json:"far,omitempty"` // Replaced: more was missed than the contract lets a join bring
 	Code   string    `json:"code,omitempty"`
 	Note   string    `json:"note,omitempty"`
 }

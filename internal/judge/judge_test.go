@@ -158,6 +158,7 @@ func TestWhatIsAFault(t *testing.T) {
 		{"replaced, not told", with(sent, lost, replace("b", "", e1), replace("b", "", e2)), "silent"},
 		{"replaced, told of something else", with(sent, lost, replace("b", "", e1, e2), replace("b", "1a", e3)), "silent"},
 		{"a gap without cause", with(sent, replace("b", "", e1, e2), replace("b", "2a", e1), feed(e1, e2, e3)), "gap"},
+		{"a gap for somebody too far behind", with(sent, replace("b", "", e1), judge.Entry{Kind: judge.Replaced, Client: "b", Had: "1a", Events: []judge.Event{e3}, Far: true}, feed(e1, e2, e3)), ""},
 		{"a gap for what was trimmed", with(sent, replace("b", "", e1), replace("b", "1a", e3), feed(e3)), ""},
 
 		{"lost by Redis", with(sent, ok(e2), replace("b", "", e1, e2), lost, replace("b", "2a", e1), show("b", f2), feed(e1, f2), of(judge.End, "b")), ""},
