@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -88,7 +90,79 @@ func newFailoverClient(raw string) (*redis.Client, error) {
 	opts.MaxRetries, opts.ContextTimeoutEnabled, opts.DisableIdentity = maxRetries, true, true
 	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = dialTimeout, readTimeout, writeTimeout
 	opts.PoolSize, opts.MinIdleConns = poolSize, minIdleConns
-	return redis.NewFailoverClient(opts), nil
+	client := redis.NewFailoverClient(opts)
+	client.AddHook(&follower{conns: map[*followed]bool{}})
+	return client, nil
+}
+
+// A follower hangs up on the former master when there is another. The library does
+// so with the connections of commands; a subscription would stay with a master that
+// is one no more, and hear nothing there.
+type follower struct {
+	passing
+
+	mu     sync.Mutex
+	master string // its address
+	conns  map[*followed]bool
+}
+
+type followed struct {
+	net.Conn
+	by *follower
+}
+
+// A followedTCP is one that the library can look into for its end.
+type followedTCP struct {
+	*followed
+	syscall.Conn
+}
+
+func (f *follower) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		c := &followed{conn, f}
+		f.follow(c)
+		if raw, ok := conn.(syscall.Conn); ok {
+			return followedTCP{c, raw}, nil
+		}
+		return c, nil
+	}
+}
+
+func (f *follower) follow(c *followed) {
+	var former []*followed
+	f.mu.Lock()
+	if addr := c.RemoteAddr().String(); addr != f.master {
+		for c := range f.conns {
+			former = append(former, c)
+		}
+		f.master = addr
+	}
+	f.conns[c] = true
+	f.mu.Unlock()
+	for _, c := range former {
+		c.Close()
+	}
+}
+
+// Close forgets the connection too.
+func (c *followed) Close() error {
+	c.by.mu.Lock()
+	delete(c.by.conns, c)
+	c.by.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// passing is a hook that changes nothing.
+type passing struct{}
+
+func (passing) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (passing) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (passing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
 // libraryLog takes the lines that the client library writes by itself. What they
@@ -133,11 +207,7 @@ var redisLatency = promauto.NewHistogramVec(prometheus.HistogramOpts{
 }, []string{"result"})
 
 // latency measures commands on their way through the client.
-type latency struct{}
-
-func (latency) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
+type latency struct{ passing }
 
 func (latency) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -35,6 +39,46 @@ func TestEachClientOfRedisHasTheSameSettings(t *testing.T) {
 		if sentinels := strings.Contains(url, "master_name"); sentinels != (opts.Addr == "FailoverClient") {
 			t.Errorf("%s: the client is one of %s", url, opts.Addr)
 		}
+	}
+}
+
+// A subscription would stay with the former master, which the library does not close.
+func TestFormerMasterIsLeft(t *testing.T) {
+	masters := make([]net.Listener, 2)
+	for i := range masters {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		masters[i] = ln
+	}
+	f := &follower{conns: map[*followed]bool{}}
+	var d net.Dialer
+	hooked := f.DialHook(d.DialContext)
+	dial := func(to net.Listener) net.Conn {
+		conn, err := hooked(t.Context(), "tcp", to.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	closed := func(c net.Conn) bool { return errors.Is(c.SetDeadline(time.Time{}), net.ErrClosed) }
+	one, two := dial(masters[0]), dial(masters[0])
+	if _, ok := one.(syscall.Conn); !ok {
+		t.Error("the library cannot look whether the other side has closed it")
+	}
+	if closed(one) || closed(two) {
+		t.Error("closed while there is one master")
+	}
+	two.Close()
+	three := dial(masters[1])
+	if !closed(one) || closed(three) || len(f.conns) != 1 {
+		t.Errorf("the former is closed: %t, the new one: %t; %d are known", closed(one), closed(three), len(f.conns))
+	}
+	three.Close()
+	if len(f.conns) != 0 {
+		t.Errorf("%d are known after the last was closed", len(f.conns))
 	}
 }
 
