@@ -640,18 +640,27 @@ func TestUniverseShowsEachRoomOnce(t *testing.T) {
 		p.say("%s\n%s", ev("made-later", 41), ev("random", 93))
 		rec.want("gap:random@92 made-later=[40] joined:universe made-later/41 random/93")
 
+		// What came live while universe was joined again may come once more behind the
+		// answer, as the rest of a replay that was too long for it. Later events may not.
+		p.say(`{"type":"reset","room":"random"}`)
+		id = p.want("join", "room", "universe", "positions", anything)
+		p.say("%s\n%s\n%s", ev("general", 8), ev("general", 9), ev("general", 10))
+		p.say(`{"type":"ok","id":%d,"room":"universe","resumed":true,"events":[%s],"heads":{"general":"10-7","random":"93-7","empty":"1-7","made-later":"41-7","newer":"1-7"},"fresh":[]}`, id, ev("general", 8))
+		p.say("%s\n%s\n%s\n%s", ev("general", 9), ev("general", 10), ev("general", 11), ev("general", 11))
+		rec.want("gap:random@93 general/8 general/9 general/10 joined:universe general/11 wrong")
+
 		// Whoever leaves a room still hears it through universe, and not when that is left.
 		if _, err := c.Leave("general"); err != nil {
 			t.Fatal(err)
 		}
 		p.say(`{"type":"ok","id":%d,"room":"general"}`, p.want("leave", "room", "general"))
-		p.say("%s", ev("general", 8))
-		rec.want("general/8")
+		p.say("%s", ev("general", 12))
+		rec.want("general/12")
 		if _, err := c.Leave("universe"); err != nil {
 			t.Fatal(err)
 		}
 		p.say(`{"type":"ok","id":%d,"room":"universe"}`, p.want("leave", "room", "universe"))
-		p.say("%s", ev("general", 9))
+		p.say("%s", ev("general", 13))
 		rec.want("wrong")
 	})
 }

@@ -755,6 +755,7 @@ func (r *run) joinedUniverse(s *socket, req request, f *frame) {
 					r.event(s, ev)
 				}
 			}
+			sb.again = sb.last.Seq()
 			delete(byRoom, room)
 			continue
 		}
@@ -792,6 +793,8 @@ func (r *run) event(s *socket, ev Event) {
 	switch {
 	case ev.Prev == sb.last && ev.Seq == ev.ID.Seq() && ev.Seq == sb.last.Seq()+1:
 		sb.last, sb.tries = ev.ID, 0
+	case t.has(ev) && ev.Seq <= sb.again: // the rest of a replay from an earlier position
+		return
 	case t.has(ev):
 		r.wrong(s, "event %s of room %q came again", ev.ID, ev.Room)
 		return

@@ -64,6 +64,7 @@ type sub struct {
 	state subState
 	own   bool         // joined by its name, not only heard through universe
 	last  chat.EventID // last event that came on this socket
+	again int64        // seq up to which events may come again
 	tries int          // joins since an event last followed as it should
 }
 
