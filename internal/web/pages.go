@@ -36,8 +36,12 @@ type pages struct {
 	words     []map[string]any // by the matcher's index, as templates/strings has them
 }
 
-// languageCookie is how the page says which language a person has chosen.
-const languageCookie = "lang"
+// Cookies by which the page says what a person has chosen and the server needs
+// to know: the page is in this language and these colours from its first moment.
+const (
+	languageCookie = "lang"
+	themeCookie    = "theme" // light, dark; anything else is what the system wants
+)
 
 var pageNames = []string{"login.html", "chat.html", "error.html"}
 
@@ -144,12 +148,16 @@ func imports(files fs.FS, module string) ([]string, error) {
 // wordsFor returns the words in the language that a person has chosen on the page,
 // else in the one that their browser asks for.
 func (p *pages) wordsFor(r *http.Request) map[string]any {
-	var chosen string
-	if c, err := r.Cookie(languageCookie); err == nil {
-		chosen = c.Value
-	}
-	_, i := language.MatchStrings(p.languages, chosen, r.Header.Get("Accept-Language"))
+	_, i := language.MatchStrings(p.languages, chosen(r, languageCookie), r.Header.Get("Accept-Language"))
 	return p.words[i]
+}
+
+func chosen(r *http.Request, cookie string) string {
+	c, err := r.Cookie(cookie)
+	if err != nil {
+		return ""
+	}
+	return c.Value
 }
 
 // word returns one word of a group, as "errors" and a code, or what stands in for it.
@@ -162,7 +170,8 @@ func word(words map[string]any, group, key, instead string) string {
 	return instead
 }
 
-// render answers with a page. It adds T to the data: the words of the person's language.
+// render answers with a page. It adds T, the words of the person's language, and
+// Theme to the data.
 func (p *pages) render(c echo.Context, status int, name string, data map[string]any) error {
 	if p.dev {
 		fresh, err := newPages(p.files, false)
@@ -172,6 +181,10 @@ func (p *pages) render(c echo.Context, status int, name string, data map[string]
 		p = fresh
 	}
 	data["T"] = p.wordsFor(c.Request())
+	data["Theme"] = ""
+	if theme := chosen(c.Request(), themeCookie); theme == "light" || theme == "dark" {
+		data["Theme"] = theme
+	}
 	var b bytes.Buffer
 	if err := p.html[name].ExecuteTemplate(&b, "layout", data); err != nil {
 		return fmt.Errorf("render %s: %w", name, err)

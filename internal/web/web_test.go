@@ -259,6 +259,12 @@ func TestPagesSpeakTheChosenLanguageElseTheBrowsers(t *testing.T) {
 			t.Errorf("%+v: %s", c, w.Body)
 		}
 	}
+	s.pages.html["error.html"] = template.Must(template.New("").Parse(`{{define "layout"}}{{.Theme}}.{{end}}`))
+	for chosen, want := range map[string]string{"light": "light.", "dark": "dark.", "": ".", "\"><script>": "."} {
+		if w := do(s, "GET", "/", "Cookie: theme="+chosen); w.Body.String() != want {
+			t.Errorf("theme %q: %s", chosen, w.Body)
+		}
+	}
 	if w := do(s, "GET", "/api/rooms", "Accept-Language: de"); !strings.Contains(w.Body.String(), "The store") {
 		t.Errorf("programs are spoken to in English: %s", w.Body)
 	}

@@ -4,13 +4,16 @@ import { changed, isWritten } from './changes.js';
 import { Connection } from './connection.js';
 import { Idle } from './idle.js';
 import { Marks } from './marks.js';
+import { Notices } from './notices.js';
 import { Outbox, requestOf } from './outbox.js';
 import { Patience } from './patience.js';
 import { FinalError, UNIVERSE, newKey } from './protocol.js';
 import { FIRST_ROOM, Rooms } from './rooms.js';
+import { readSettings } from './settings.js';
 import { FullError, openStore } from './store.js';
 import { text } from './strings.js';
 import { View } from './view.js';
+import { chime, notify } from './view/desktop.js';
 
 /** How often others hear that this person types, in milliseconds. */
 const TYPING_MS = 3_000;
@@ -55,8 +58,16 @@ const connection = new Connection(
     frame: (frame) => {
       if (frame.type === 'relist') void relist();
       else rooms.frame(frame);
+      if (frame.type === 'message') void notices.heard(frame);
     },
-    answer: (request, ok) => rooms.answer(request, ok),
+    answer: (request, ok) => {
+      rooms.answer(request, ok);
+      if (request.type !== 'join') return;
+      // What was missed is news too, and how a conversation begins; what a room said before one came is not.
+      const begun = ok.room?.startsWith('@') && rooms.get(ok.room)?.fresh;
+      if (!begun && !(request.after && ok.resumed)) return;
+      for (const event of ok.events ?? []) if (event.type === 'message') void notices.heard(event);
+    },
     later: (request, code) => {
       if ('key' in request && code !== 'too_fast') putOff.set(true);
     },
@@ -97,6 +108,24 @@ const rooms = new Rooms({
     readChannel.postMessage({ room, mark });
   },
   changed: render,
+});
+
+const notices = new Notices({
+  user,
+  locks: navigator.locks,
+  settings,
+  unread: (name) => {
+    const room = rooms.get(name);
+    return room !== undefined && room.joined && rooms.news(room).unread > 0;
+  },
+  setTimeout: (work, ms) => setTimeout(work, ms),
+  show: (room, message, count) => {
+    const direct = room.startsWith('@');
+    const icon = /** @type {HTMLLinkElement | null} */ (document.querySelector('link[rel=icon]'))?.href ?? '';
+    const title = direct ? message.from : text.noticeIn(message.from, room);
+    return notify(title, { body: text.notice(message.text, count), tag: `${user} ${room}`, icon, click: () => void open(room) });
+  },
+  play: chime,
 });
 
 const marks = new Marks({ ask: (request) => connection.ask(request), setTimeout: (work, ms) => setTimeout(work, ms) });
@@ -145,6 +174,8 @@ const view = new View({
   markUnread: (name, event) => rooms.markUnread(name, event),
   draft: (name, body) => remember(`draft:${user}:${name}`, body),
   drafted: (name) => remembered(`draft:${user}:${name}`) ?? '',
+  settings,
+  set: (changes) => remember(`settings:${user}`, JSON.stringify({ ...settings(), ...changes })),
   tryNow: () => connection.kick(true),
   diagnose: () => ({
     instance,
@@ -156,6 +187,15 @@ const view = new View({
   }),
   measure: () => (wasLive && !connection.trouble ? rooms.relist() : Promise.resolve()),
 });
+
+/** What this person has chosen, in whatever tab. */
+function settings() {
+  return readSettings(remembered(`settings:${user}`));
+}
+
+function look() {
+  notices.look(document.visibilityState === 'visible' && document.hasFocus());
+}
 
 /**
  * Resolves to why it could not be kept, or ''.
@@ -295,6 +335,7 @@ function render() {
 /** @returns {import('./view.js').Page} */
 function page() {
   const all = rooms.all();
+  notices.tidy();
   /** @param {import('./rooms.js').Room} room */
   const listed = (room) => ({
     name: room.name,
@@ -406,6 +447,7 @@ function remember(key, value) {
   }
 }
 
+for (const name of ['focus', 'blur']) addEventListener(name, look);
 addEventListener('hashchange', () => void (named() && open(named())));
 for (const name of ['online', 'offline', 'pageshow']) addEventListener(name, () => connection.kick());
 document.addEventListener('resume', () => connection.kick());
@@ -414,11 +456,14 @@ document.addEventListener('visibilitychange', () => {
   idle.seen(document.visibilityState === 'visible');
   if (document.visibilityState === 'visible') connection.kick();
   else marks.flush();
+  look();
   render();
 });
 // Those who type stop being shown by themselves.
 setInterval(() => rooms.all().some((room) => room.typing.size > 0) && render(), 2_000);
 
+look();
+notices.start();
 render();
 await outbox.start();
 for (const { room, text } of outbox.list().filter(isWritten)) {

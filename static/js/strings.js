@@ -100,6 +100,10 @@ export function speak(words, locale) {
     newMessages: (n) => count(words.newMessages, n),
     /** @param {number} n */
     earlier: (n) => count(words.earlier, n),
+    /** @param {string} from @param {string} room */
+    noticeIn: (from, room) => fill(words.noticeIn, { from, room }),
+    /** @param {string} text of the newest @param {number} n */
+    notice: (text, n) => count(words.noticeCount, n, { text }),
     /** @param {string[]} names */
     typing(names) {
       if (names.length === 0) return '';

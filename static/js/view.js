@@ -10,6 +10,7 @@ import { find, paint, say } from './view/dom.js';
 import { Keys } from './view/keys.js';
 import { Log } from './view/log.js';
 import { People } from './view/people.js';
+import { SettingsPanel } from './view/settings.js';
 import { Sidebar } from './view/sidebar.js';
 import { Switcher } from './view/switcher.js';
 
@@ -76,6 +77,8 @@ import { Switcher } from './view/switcher.js';
  * @property {(name: string, event: string) => void} markUnread marks a line as unread, and what came after it
  * @property {(name: string, body: string) => void} draft what stands in its composer
  * @property {(name: string) => string} drafted what stood there
+ * @property {() => import('./settings.js').Settings} settings
+ * @property {(changes: Partial<import('./settings.js').Settings>) => void} set
  * @property {() => void} tryNow connect at once
  * @property {() => import('./view/diagnostics.js').Diagnosis} diagnose
  * @property {() => Promise<unknown>} measure the round trip to the server
@@ -136,6 +139,8 @@ export class View {
       write: () => this.#composer.focus(),
     });
     find('switch', HTMLButtonElement).addEventListener('click', () => this.#switcher.open());
+    const settings = new SettingsPanel(handlers.settings, handlers.set);
+    find('settings-open', HTMLButtonElement).addEventListener('click', () => settings.open());
     find('keys', HTMLButtonElement).addEventListener('click', () => keys.open());
     // The widths at which drawers become lists beside the talk, as in the style sheet.
     for (const width of ['45em', '67.5em']) {

@@ -71,7 +71,7 @@ for (const viewport of [WIDE, NARROW]) {
     await tab.enter(fresh('alice'));
     await tab.titled('general');
     const drawer = async (button) => {
-      if (await page.locator(button).isVisible()) await page.click(button);
+      if (await page.locator(`body:not([data-drawer=side]) ${button}`).isVisible()) await page.click(button);
     };
     for (const text of ['hello **there**', 'שלום https://example.org', '> quoted\n- a list\n`code`', 'x'.repeat(300)]) await tab.say(text);
     await tab.page.waitForSelector('.line:not(.pending)');
@@ -84,6 +84,10 @@ for (const viewport of [WIDE, NARROW]) {
       diagnostics: async () => {
         await drawer('#menu');
         await page.click('#instance');
+      },
+      settings: async () => {
+        await drawer('#menu');
+        await page.click('#settings-open');
       },
     })) {
       await open();

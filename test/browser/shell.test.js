@@ -120,3 +120,123 @@ test('one click from the instance\'s name: where one is connected, how well, and
   assert.equal(await page.evaluate(() => document.activeElement?.id), 'instance');
   assertContent([alice], { unreachable: true });
 });
+
+/** Stands in for the desktop: what it shows, and a person who says yes. */
+function desktop() {
+  window.shown = [];
+  window.Notification = class {
+    static permission = localStorage.getItem('allowed') ?? 'default';
+    static async requestPermission() {
+      localStorage.setItem('allowed', 'granted');
+      return (this.permission = 'granted');
+    }
+    constructor(title, { body, tag }) {
+      Object.assign(this, { title, body, tag });
+      window.shown.push(this);
+    }
+    close() {
+      window.shown = window.shown.filter((each) => each !== this);
+    }
+  };
+  window.away = false;
+  document.hasFocus = () => !window.away;
+}
+
+test('notifications: asked for by a button only, one tab tells what is for one who is away, and what is read goes', async () => {
+  const name = fresh('alice');
+  const alice = await person(browser, system.url, name);
+  await alice.page.context().addInitScript(desktop);
+  await alice.page.reload();
+  await alice.live();
+  const other = new Tab(await alice.page.context().newPage(), system.url);
+  await other.enter('nobody asks');
+  const bob = await person(browser, system.url, fresh('bob'));
+  const writer = await bob.page.textContent('.me-name');
+  const room = fresh('room');
+  for (const tab of [alice, bob]) await tab.goto(room);
+
+  const { page } = alice;
+  assert.equal(await page.evaluate(() => Notification.permission), 'default', 'nobody was asked at load');
+  await page.click('#settings-open');
+  assert.equal(await page.getByLabel('When I am away').isDisabled(), true);
+  await page.getByText('Allow notifications on this desktop').click();
+  await page.waitForFunction(() => document.querySelector('#settings .allow').childElementCount === 0);
+  assert.equal(await page.getByLabel('When I am away').isChecked(), true);
+  assert.equal(await page.getByLabel('With a soft sound').isChecked(), false);
+  await page.keyboard.press('Escape');
+  await other.page.evaluate(() => (Notification.permission = 'granted'));
+
+  const shown = async () => (await Promise.all([alice, other].map((tab) => tab.page.evaluate(() => window.shown.map(({ title, body }) => `${title}: ${body}`))))).flat();
+  const go = (away) => Promise.all([alice, other].map((tab) => tab.page.evaluate((away) => {
+    window.away = away;
+    dispatchEvent(new Event(away ? 'blur' : 'focus'));
+  }, away)));
+  await alice.goto('general');
+  await other.goto('general');
+  await bob.say(`@${name} are you there?`);
+  await page.locator('#rooms .badge').waitFor();
+  await go(true);
+  await bob.say('nothing for anybody');
+  await bob.say(`@${name} hello`);
+  await until('one notification', async () => (await shown()).length > 0);
+  assert.deepEqual(await shown(), [`${writer} in ${room}: @${name} hello`]);
+  await bob.goto(`@${name}`);
+  await bob.say('psst');
+  await until('another', async () => (await shown()).length > 1);
+  assert.equal((await shown()).at(-1), `${writer}: psst`);
+  await go(false);
+  await alice.goto(room);
+  await until('what was read is gone', async () => (await shown()).length === 1);
+
+  await page.click('#settings-open');
+  await page.getByLabel('Do not disturb').check();
+  await page.keyboard.press('Escape');
+  await alice.goto('general');
+  await go(true);
+  await bob.say('not now');
+  await page.locator('#directs .badge').getByText('2').waitFor();
+  await page.click('#settings-open');
+  await page.getByLabel('Do not disturb').uncheck();
+  await bob.say('but now');
+  await until('what came after it', async () => (await shown()).some((each) => each.includes('now')));
+  assert.deepEqual((await shown()).at(-1), `${writer}: but now (of 2 new messages)`, 'psst and this, not what came between');
+  assertContent([alice, other, bob]);
+});
+
+test('settings: colours and language last, on every page, from their first moment', async () => {
+  const alice = await person(browser, system.url, fresh('alice'), { colorScheme: 'light', locale: 'en-GB' });
+  const { page } = alice;
+  const scheme = () => page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
+  assert.equal(await scheme(), 'light dark');
+  await page.click('#settings-open');
+  await page.getByLabel('Colours').selectOption('Dark');
+  assert.equal(await scheme(), 'dark');
+  await page.keyboard.press('Escape');
+  await page.fill('#text', 'half a sentence');
+  await page.click('#settings-open');
+  await page.getByLabel('Language').selectOption('Deutsch');
+  await page.waitForSelector('html[lang=de]');
+  await alice.live();
+  await alice.titled('general');
+  assert.equal(await scheme(), 'dark');
+  assert.equal(await page.inputValue('#text'), 'half a sentence');
+  assert.match(await page.textContent('#instance'), /^auf chatd-\d$/);
+  await page.click('#keys');
+  await page.getByText('Unterhaltung darüber', { exact: true }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('not!');
+  await page.keyboard.press('Enter');
+  await page.getByText('Dieser Name geht nicht').waitFor();
+  await page.keyboard.press('Escape');
+  await page.goto(`${system.url}/nothing`);
+  assert.equal(await page.textContent('h1'), 'Hier ist nichts');
+  assert.equal(await scheme(), 'dark');
+
+  const german = await (await browser.newContext({ locale: 'de-AT' })).newPage();
+  await german.goto(`${system.url}/login`);
+  assert.equal(await german.textContent('h1'), 'Wie dürfen wir dich nennen?');
+  await german.fill('#username', 'so geht es nicht');
+  await german.click('.card button');
+  assert.match(await german.textContent('#error'), /^Dieser Name geht nicht/);
+});

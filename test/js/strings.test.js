@@ -20,6 +20,7 @@ test('every language has the words of English, and fills them with the same valu
     const its = words(lang);
     assert.deepEqual(Object.keys(its).sort(), Object.keys(english).sort(), lang);
     assert.equal(its.lang, lang);
+    assert.deepEqual(Object.keys(its.languages).sort(), languages, 'a person can choose each');
     for (const [key, word] of Object.entries(english)) {
       if (key === 'errors') continue;
       assert.equal(typeof its[key], typeof word, key);
