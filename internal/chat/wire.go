@@ -24,6 +24,8 @@ const (
 	maxEmoji     = 16
 	maxPositions = 1000
 	maxBack      = 1 << 31
+	maxTopic     = 250
+	maxQuery     = 200
 )
 
 // A Request is one object from a client. Fields that its type does not use are
@@ -43,6 +45,7 @@ type Request struct {
 	Emoji     string            `json:"emoji"`
 	On        *bool             `json:"on"`
 	Back      int64             `json:"back"`
+	Mute      bool              `json:"mute"`
 	Limit     int               `json:"limit"`
 	Positions map[string]string `json:"positions"`
 }
@@ -134,6 +137,26 @@ func CheckEmoji(emoji string) error {
 	return nil
 }
 
+// CheckTopic returns an error unless topic is what a room may be about: one line of
+// at most 250 code points, or "".
+func CheckTopic(topic string) error {
+	if topic == "" {
+		return nil
+	}
+	if strings.ContainsAny(topic, "\r\n") {
+		return BadRequest("a topic is one line")
+	}
+	return CheckText(topic, maxTopic)
+}
+
+// CheckQuery returns an error unless query is something to look for, "" included.
+func CheckQuery(query string) error {
+	if utf8.RuneCountInString(query) > maxQuery {
+		return BadRequest("a query has at most %d characters", maxQuery)
+	}
+	return nil
+}
+
 // Welcome is the first object that a socket hears.
 type Welcome struct {
 	Type             string    `json:"type"`
@@ -155,6 +178,17 @@ type RoomInfo struct {
 	Joined bool   `json:"joined"`
 	With   string `json:"with,omitempty"`
 	MarkInfo
+	Muted   bool   `json:"muted,omitempty"`
+	Topic   string `json:"topic,omitempty"`
+	TopicAt int64  `json:"topic_at,omitempty"` // Unix milliseconds
+}
+
+// A FoundRoom is a public room as somebody finds it who looks for one.
+type FoundRoom struct {
+	Room    Room   `json:"room"`
+	Joined  bool   `json:"joined"`
+	Topic   string `json:"topic,omitempty"`
+	Members int64  `json:"members"`
 }
 
 // MarkInfo is a Mark as clients are told it.
@@ -240,7 +274,13 @@ type (
 		Room    Room     `json:"room"`
 		Members []Member `json:"members"`
 	}
-	// Done answers leave, invite and expel.
+	// Found answers find.
+	Found struct {
+		Answer
+		Rooms []FoundRoom `json:"rooms"`
+		More  bool        `json:"more,omitempty"`
+	}
+	// Done answers leave, invite, expel, topic, mute, away and back.
 	Done struct {
 		Answer
 		Room Room `json:"room,omitempty"`

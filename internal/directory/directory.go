@@ -4,14 +4,19 @@
 // Redis holds:
 //
 //	chatd:rooms              set: the public rooms
+//	chatd:topics             hash ROOM -> "AT TOPIC": what a public room is about, and since when, Unix milliseconds
+//	chatd:{ROOM}:joined      sorted set: those on whose list a public room is -> when they were there last, Unix days
 //	chatd:user:{NAME}:rooms  set: the rooms on a person's list, direct conversations included
 //	chatd:{ROOM}:members     hash NAME -> "owner" or "member", of a private room
+//	chatd:user:{NAME}:muted  set: the rooms of whose news the person wants no notice
 //	chatd:user:{NAME}:read   hash ROOM -> "EVENT BACK": the last event that the person has read, and how often they
 //	                         went back before it; BACK is left out where it is 0
 package directory
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,10 +37,18 @@ const (
 	keep = 366 * 24 * time.Hour
 )
 
-const publicKey = "chatd:rooms"
+const (
+	publicKey = "chatd:rooms"
+	topicsKey = "chatd:topics"
+)
 
-func listKey(user string) string { return "chatd:user:{" + user + "}:rooms" }
-func readKey(user string) string { return "chatd:user:{" + user + "}:read" }
+func listKey(user string) string      { return "chatd:user:{" + user + "}:rooms" }
+func readKey(user string) string      { return "chatd:user:{" + user + "}:read" }
+func mutedKey(user string) string     { return "chatd:user:{" + user + "}:muted" }
+func joinedKey(room chat.Room) string { return room.Key("joined") }
+
+// today counts days, which is as exact as members are known.
+func today() int64 { return time.Now().Unix() / 86400 }
 
 // A Directory is safe for concurrent use. All its methods wait for Redis until
 // ctx ends and fail with chat.ErrUnavailable.
@@ -50,6 +63,9 @@ type News interface {
 	// Made tells of a new public room, Read of a person's read position that has moved.
 	Made(room chat.Room) (notice []byte)
 	Read(user string, room chat.Room, mark chat.Mark) (notice []byte)
+	// Topic says where a room's readers are told of its topic: in the channel, behind
+	// the prefix.
+	Topic(room chat.Room) (channel, prefix string)
 }
 
 // New returns the directory that rdb holds.
@@ -81,10 +97,12 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 	there := pipe.SIsMember(ctx, publicKey, string(room))
 	count := pipe.SCard(ctx, listKey(user))
 	pipe.Expire(ctx, listKey(user), keep)
-	if _, err := pipe.Exec(ctx); err != nil {
+	member := pipe.ZScore(ctx, joinedKey(room), user)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return false, false, chat.Unavailable("look for room", err)
 	}
-	if onList.Val() && (!room.Public() || there.Val()) {
+	counted := !room.Public() || member.Err() == nil && int64(member.Val()) == today()
+	if onList.Val() && (!room.Public() || there.Val()) && counted {
 		return false, false, nil
 	}
 	if !onList.Val() && count.Val() >= maxListed {
@@ -103,6 +121,10 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 	pipe = d.rdb.Pipeline()
 	added := pipe.SAdd(ctx, listKey(user), string(room))
 	pipe.Expire(ctx, listKey(user), keep)
+	if !counted {
+		pipe.ZAdd(ctx, joinedKey(room), redis.Z{Score: float64(today()), Member: user})
+		pipe.ZRemRangeByScore(ctx, joinedKey(room), "-inf", strconv.FormatInt(today()-int64(keep/(24*time.Hour)), 10))
+	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return made, false, chat.Unavailable("join room", err)
 	}
@@ -116,10 +138,105 @@ func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) erro
 			return chat.Unavailable("leave room", err)
 		}
 	}
-	if err := d.rdb.SRem(ctx, listKey(user), string(room)).Err(); err != nil {
+	pipe := d.rdb.Pipeline()
+	pipe.ZRem(ctx, joinedKey(room), user)
+	pipe.SRem(ctx, mutedKey(user), string(room))
+	pipe.SRem(ctx, listKey(user), string(room)) // last: while it is listed, it can be left again
+	if _, err := pipe.Exec(ctx); err != nil {
 		return chat.Unavailable("leave room", err)
 	}
 	return nil
+}
+
+// Mute notes that user wants no notice of a room's news, or wants it again.
+func (d *Directory) Mute(ctx context.Context, user string, room chat.Room, mute bool) error {
+	pipe := d.rdb.Pipeline()
+	if mute {
+		pipe.SAdd(ctx, mutedKey(user), string(room))
+		pipe.Expire(ctx, mutedKey(user), keep)
+	} else {
+		pipe.SRem(ctx, mutedKey(user), string(room))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return chat.Unavailable("mute room", err)
+	}
+	return nil
+}
+
+// setTopic sets a room's topic and tells its readers. KEYS[1] topics; ARGV[1] room,
+// ARGV[2] topic, ARGV[3] channel, ARGV[4] prefix, ARGV[5] the topic and ARGV[6] the
+// person as JSON. Of two topics the one with the larger time is the later one, also
+// where the clock stepped back. Atomic, so that none is set untold, and all hear the
+// same one last.
+var setTopic = redis.NewScript(`
+local time = redis.call('TIME')
+local at = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local was = redis.call('HGET', KEYS[1], ARGV[1])
+if was then at = math.max(at, tonumber(string.match(was, '^%d+')) + 1) end
+at = string.format('%.0f', at)
+redis.call('HSET', KEYS[1], ARGV[1], at .. ' ' .. ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4] .. '{"type":"topic","room":"' .. ARGV[1] .. '","topic":' .. ARGV[5] .. ',"topic_at":' .. at .. ',"from":' .. ARGV[6] .. '}')
+return at`)
+
+// SetTopic says what a public room is about, in the name of user. "" is nothing.
+func (d *Directory) SetTopic(ctx context.Context, user string, room chat.Room, topic string) error {
+	channel, prefix := d.news.Topic(room)
+	err := setTopic.Run(ctx, d.rdb, []string{topicsKey}, string(room), topic, channel, prefix, chat.Encode(topic), chat.Encode(user)).Err()
+	if err != nil {
+		return chat.Unavailable("set topic", err)
+	}
+	return nil
+}
+
+func parseTopic(entry string) (topic string, at int64) {
+	millis, topic, _ := strings.Cut(entry, " ")
+	at, _ = strconv.ParseInt(millis, 10, 64) // nothing is 0
+	return topic, at
+}
+
+const (
+	// maxFound bounds what Find returns, and maxCounted for how many rooms it counts
+	// the members.
+	maxFound   = 50
+	maxCounted = 500
+)
+
+// Find returns public rooms in whose name or topic all words of the query are, those
+// with most members first, at most 50, as user sees them. more says that there are
+// more.
+func (d *Directory) Find(ctx context.Context, user, query string) (found []chat.FoundRoom, more bool, err error) {
+	found = []chat.FoundRoom{} // as JSON, none is a list too
+	pipe := d.rdb.Pipeline()
+	public, listed, topics := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user)), pipe.HGetAll(ctx, topicsKey)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, false, chat.Unavailable("find rooms", err)
+	}
+	words, joined := strings.Fields(strings.ToLower(query)), map[string]bool{}
+	for _, name := range listed.Val() {
+		joined[name] = true
+	}
+	for _, name := range public.Val() {
+		topic, _ := parseTopic(topics.Val()[name])
+		if text := name + "\n" + strings.ToLower(topic); !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) }) {
+			found = append(found, chat.FoundRoom{Room: chat.Room(name), Joined: joined[name], Topic: topic})
+		}
+	}
+	slices.SortFunc(found, func(a, b chat.FoundRoom) int { return strings.Compare(string(a.Room), string(b.Room)) })
+	more = len(found) > maxFound
+	found = found[:min(len(found), maxCounted)]
+	pipe = d.rdb.Pipeline()
+	members := make(map[chat.Room]*redis.IntCmd, len(found))
+	for _, r := range found {
+		members[r.Room] = pipe.ZCard(ctx, joinedKey(r.Room))
+	}
+	if _, err := pipe.Exec(ctx); err != nil && len(found) > 0 {
+		return nil, false, chat.Unavailable("count members", err)
+	}
+	for i, r := range found {
+		found[i].Members = members[r.Room].Val()
+	}
+	slices.SortStableFunc(found, func(a, b chat.FoundRoom) int { return cmp.Compare(b.Members, a.Members) })
+	return found[:min(len(found), maxFound)], more, nil
 }
 
 // Without returns those of the users on whose list the room is not.
@@ -159,9 +276,13 @@ func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
 func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
 	pipe := d.rdb.Pipeline()
 	public, listed := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user))
-	read := pipe.HGetAll(ctx, readKey(user))
+	read, muted := pipe.HGetAll(ctx, readKey(user)), pipe.SMembersMap(ctx, mutedKey(user))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, chat.Unavailable("list rooms", err)
+	}
+	topics, err := d.topics(ctx, listed.Val())
+	if err != nil {
+		return nil, err
 	}
 	joined := map[string]bool{}
 	for _, name := range listed.Val() {
@@ -177,10 +298,31 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 		}
 	}
 	for i := range rooms {
+		name := string(rooms[i].Room)
+		_, rooms[i].Muted = muted.Val()[name]
+		rooms[i].Topic, rooms[i].TopicAt = parseTopic(topics[name])
 		rooms[i].MarkInfo = parseMark(read.Val()[string(rooms[i].Room)]).Info()
 	}
 	slices.SortFunc(rooms, func(a, b chat.RoomInfo) int { return strings.Compare(string(a.Room), string(b.Room)) })
 	return rooms, nil
+}
+
+// topics returns the entries of these rooms that have one.
+func (d *Directory) topics(ctx context.Context, rooms []string) (map[string]string, error) {
+	if len(rooms) == 0 {
+		return nil, nil
+	}
+	entries, err := d.rdb.HMGet(ctx, topicsKey, rooms...).Result()
+	if err != nil {
+		return nil, chat.Unavailable("list topics", err)
+	}
+	topics := map[string]string{}
+	for i, entry := range entries {
+		if entry, ok := entry.(string); ok {
+			topics[rooms[i]] = entry
+		}
+	}
+	return topics, nil
 }
 
 // markRead moves a read position forward, and back only where it says so by a larger

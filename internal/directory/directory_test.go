@@ -23,6 +23,8 @@ func (news) Read(user string, room chat.Room, mark chat.Mark) []byte {
 	return fmt.Appendf(nil, "%s has read %s to %s, %d", user, room, mark.Event, mark.Back)
 }
 
+func (news) Topic(room chat.Room) (string, string) { return "topic of " + string(room), ">" }
+
 func TestMadeRoomsAreToldOnce(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		d := directory.New(rdb, news{})
@@ -153,6 +155,85 @@ func TestReadPositionsOnlyAdvance(t *testing.T) {
 		}
 		if msg, err := sub.ReceiveMessage(t.Context()); err != nil || msg.Payload != "end" {
 			t.Fatalf("heard %v, %v; want no more", msg, err)
+		}
+	})
+}
+
+// Rooms are found by their names and topics, those with most members first.
+func TestRoomsAreFound(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		d := directory.New(rdb, news{})
+		sub := rdb.Subscribe(t.Context(), "topic of tea")
+		defer sub.Close()
+		if _, err := sub.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := func(query, want string) {
+			t.Helper()
+			found, more, err := d.Find(t.Context(), "alice", query)
+			got := ""
+			for _, r := range found {
+				got += fmt.Sprintf("%s %v %q %d|", r.Room, r.Joined, r.Topic, r.Members)
+			}
+			if err != nil || more || got != want {
+				t.Fatalf("%q finds %q, %v, %v; want %q", query, got, more, err, want)
+			}
+		}
+		want("", "")
+		for _, join := range []struct {
+			user string
+			room chat.Room
+		}{{"alice", "tea"}, {"bob", "tea"}, {"bob", "tea"}, {"bob", "cake"}, {"bob", "apple"}, {"alice", "@alice:bob"}} {
+			if _, _, err := d.Join(t.Context(), join.user, join.room); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var at [2]int64
+		for i, topic := range []string{"Drinks", `"Leaves" & Ärger`} {
+			if err := d.SetTopic(t.Context(), "bob", "tea", topic); err != nil {
+				t.Fatal(err)
+			}
+			rooms, err := d.List(t.Context(), "alice")
+			if err != nil || rooms[len(rooms)-1].Topic != topic {
+				t.Fatalf("%+v, %v", rooms, err)
+			}
+			at[i] = rooms[len(rooms)-1].TopicAt
+			msg, err := sub.ReceiveMessage(t.Context())
+			if want := fmt.Sprintf(`>{"type":"topic","room":"tea","topic":%s,"topic_at":%d,"from":"bob"}`, chat.Encode(topic), at[i]); err != nil || msg.Payload != want {
+				t.Fatalf("heard %v, %v; want %s", msg, err, want)
+			}
+		}
+		if at[1] <= at[0] {
+			t.Fatalf("the later topic is of %d, the former of %d", at[1], at[0])
+		}
+		tea, cake, apple := `tea true "\"Leaves\" & Ärger" 2|`, `cake false "" 1|`, `apple false "" 1|`
+		want("", tea+apple+cake)
+		want("A", tea+apple+cake)
+		want("ärger TE", tea)
+		want("drinks", "")
+		if err := d.Leave(t.Context(), "bob", "cake"); err != nil {
+			t.Fatal(err)
+		}
+		want("cake", `cake false "" 0|`)
+	})
+}
+
+func TestMutedRooms(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		d := directory.New(rdb, news{})
+		if _, _, err := d.Join(t.Context(), "alice", "tea"); err != nil {
+			t.Fatal(err)
+		}
+		for _, mute := range []bool{true, true, false} {
+			if err := d.Mute(t.Context(), "alice", "tea", mute); err != nil {
+				t.Fatal(err)
+			}
+			for _, user := range []string{"alice", "bob"} {
+				rooms, err := d.List(t.Context(), user)
+				if err != nil || rooms[0].Muted != (mute && user == "alice") {
+					t.Fatalf("%+v, %v", rooms, err)
+				}
+			}
 		}
 	})
 }

@@ -36,6 +36,9 @@ var handlers = map[string]func(*conn, context.Context, chat.Request) error{
 	"rooms":   (*conn).rooms,
 	"read":    (*conn).markRead,
 	"typing":  (*conn).typing,
+	"find":    (*conn).find,
+	"topic":   (*conn).topic,
+	"mute":    (*conn).mute,
 	"away":    (*conn).setAway,
 	"back":    (*conn).setAway,
 	"invite":  (*conn).invite,
@@ -461,6 +464,61 @@ func (c *conn) rooms(ctx context.Context, req chat.Request) error {
 		return err
 	}
 	c.out.Push(chat.Encode(chat.RoomList{Answer: chat.OK(*req.ID), Rooms: rooms}))
+	return nil
+}
+
+// findCost is how many requests a look through all rooms counts for.
+const findCost = 10
+
+func (c *conn) find(ctx context.Context, req chat.Request) error {
+	if err := chat.CheckQuery(req.Text); err != nil {
+		return err
+	}
+	c.pace.asks.ReserveN(time.Now(), findCost)
+	rooms, more, err := c.srv.Directory.Find(ctx, c.ses.User, req.Text)
+	if err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.Found{Answer: chat.OK(*req.ID), Rooms: rooms, More: more}))
+	return nil
+}
+
+func (c *conn) topic(ctx context.Context, req chat.Request) error {
+	name, err := c.feedRoom(req)
+	if err != nil {
+		return err
+	}
+	if err := chat.CheckTopic(req.Text); err != nil {
+		return err
+	}
+	if _, _, direct := name.Direct(); direct || !c.here[name] {
+		return &chat.Error{Code: chat.CodeForbidden, Message: "Only who is in a public room says what it is about."}
+	}
+	if err := c.tooFast(c.pace.sends); err != nil {
+		return err
+	}
+	if err := c.srv.Directory.SetTopic(ctx, c.ses.User, name, req.Text); err != nil {
+		return err
+	}
+	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
+	return nil
+}
+
+func (c *conn) mute(ctx context.Context, req chat.Request) error {
+	name, err := c.feedRoom(req)
+	if err != nil {
+		return err
+	}
+	if !c.here[name] {
+		return &chat.Error{Code: chat.CodeForbidden, Message: "Only a room that one is in can be muted."}
+	}
+	if err := c.srv.Directory.Mute(ctx, c.ses.User, name, req.Mute); err != nil {
+		return err
+	}
+	if err := c.srv.notify(ctx, notice{For: c.ses.User}); err != nil {
+		c.log.Debug("muting not told to the person's other sockets", "err", err)
+	}
+	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
 	return nil
 }
 

@@ -74,6 +74,9 @@ type (
 		Invite(ctx context.Context, by string, room chat.Room, user string) error
 		Expel(ctx context.Context, by string, room chat.Room, user string) error
 		Members(ctx context.Context, room chat.Room) ([]chat.Member, error)
+		Mute(ctx context.Context, user string, room chat.Room, mute bool) error
+		SetTopic(ctx context.Context, user string, room chat.Room, topic string) error
+		Find(ctx context.Context, user, query string) (found []chat.FoundRoom, more bool, err error)
 		MarkRead(ctx context.Context, user string, room chat.Room, mark chat.Mark) (chat.Mark, error)
 	}
 	Presence interface {
@@ -426,6 +429,9 @@ func (News) Made(room chat.Room) []byte { return notice{Made: room}.encode() }
 func (News) Read(user string, room chat.Room, mark chat.Mark) []byte {
 	return notice{For: user, Room: room, Read: &mark}.encode()
 }
+
+// Topic says where a room's readers are told of its topic.
+func (News) Topic(room chat.Room) (channel, prefix string) { return feed.News(room) }
 
 func (n notice) encode() []byte {
 	data, err := json.Marshal(n)

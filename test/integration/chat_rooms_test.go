@@ -26,6 +26,7 @@ var roomTests = []part{
 	{"PrivateRooms", testPrivate},
 	{"HistoryPagesBackToTheStart", testHistory},
 	{"ReadMarks", testRead},
+	{"RoomsAreFoundHaveTopicsAndAreMuted", testFind},
 	{"AForkIsShownHonestly", testFork},
 }
 
@@ -515,6 +516,55 @@ func testRead(t *testing.T, c *cluster.Cluster) {
 	alice.refused("bad_request", "read", fields{"room": room, "event": "never"})
 	if chat.EventID(second.(string)).Seq() != 2 {
 		t.Fatalf("second event is %v", second)
+	}
+}
+
+func testFind(t *testing.T, c *cluster.Cluster) {
+	const room = "fd-zebra"
+	alice := guest(t, c.Instances()[0].URL(), "fd-alice").connect(t)
+	phone := guest(t, c.Instances()[2].URL(), "fd-alice").connect(t)
+	bob := guest(t, c.Instances()[1].URL(), "fd-bob").connect(t)
+	found := func(w *wire, text string) []any { return w.ok("find", fields{"text": text})["rooms"].([]any) }
+	alice.refused("forbidden", "topic", fields{"room": room, "text": "I am not there"})
+	for _, w := range []*wire{alice, bob} {
+		w.ok("join", fields{"room": room})
+	}
+	alice.ok("topic", fields{"room": room, "text": "Stripes \"and\" Hoofs"})
+	n := bob.until("the topic", func(o map[string]any) bool { return o["type"] == "topic" })
+	if n["room"] != room || n["topic"] != `Stripes "and" Hoofs` || n["from"] != "fd-alice" {
+		t.Fatalf("bob hears %v", n)
+	}
+	if r := listed(phone, room); r["topic"] != n["topic"] || r["topic_at"] != n["topic_at"] {
+		t.Fatalf("the room is %v", r)
+	}
+	for _, query := range []string{"zebra", "HOOFS fd-z"} {
+		rooms := found(bob, query)
+		if len(rooms) != 1 || rooms[0].(map[string]any)["members"] != 2.0 || rooms[0].(map[string]any)["joined"] != true || rooms[0].(map[string]any)["topic"] != n["topic"] {
+			t.Fatalf("%q finds %v", query, rooms)
+		}
+	}
+	if rooms := found(bob, "no such zebra"); len(rooms) != 0 {
+		t.Fatalf("found %v", rooms)
+	}
+	for _, topic := range []string{"two\nlines", strings.Repeat("x", 251)} {
+		if a := alice.answer(alice.request("topic", fields{"room": room, "text": topic})); a["type"] != "error" {
+			t.Fatalf("the topic %q is taken: %v", topic, a)
+		}
+	}
+	alice.refused("forbidden", "topic", fields{"room": "@fd-bob", "text": "x"})
+
+	phone.fence()
+	alice.ok("mute", fields{"room": room, "mute": true})
+	phone.until("relist", func(o map[string]any) bool { return o["type"] == "relist" })
+	if r := listed(phone, room); r["muted"] != true {
+		t.Fatalf("the room is %v", r)
+	}
+	if r := listed(bob, room); r["muted"] != nil {
+		t.Fatalf("for bob the room is %v", r)
+	}
+	alice.ok("leave", fields{"room": room})
+	if rooms := found(bob, "zebra"); rooms[0].(map[string]any)["members"] != 1.0 {
+		t.Fatalf("after alice left it is %v", rooms)
 	}
 }
 
