@@ -230,7 +230,7 @@ func TestReaderOfUniverseMayBeTooFarBehind(t *testing.T) {
 		all         bool
 		rooms, last int64
 		want        bool
-	}{{true, 6, 20, false}, {true, 60, 20, true}, {true, 6, 200, true}, {false, 60, 200, false}} {
+	}{{true, 6, 20, false}, {true, 600, 20, true}, {true, 6, 2000, true}, {false, 600, 2000, false}} {
 		p.all, p.crowd.rec.rooms = c.all, int(c.rooms)
 		if got := p.farLocked(client.Replaced{Room: "den", Had: "1-1", Events: []client.Event{{Seq: c.last}}}); got != c.want {
 			t.Errorf("%+v: got %t", c, got)
