@@ -4,6 +4,7 @@ import { changed, isWritten } from './changes.js';
 import { Connection } from './connection.js';
 import { Idle } from './idle.js';
 import { Marks } from './marks.js';
+import { Members } from './members.js';
 import { Notices } from './notices.js';
 import { Outbox, requestOf } from './outbox.js';
 import { Patience } from './patience.js';
@@ -110,6 +111,8 @@ const rooms = new Rooms({
   changed: render,
 });
 
+const members = new Members({ ask: (request) => connection.ask(request), changed: render });
+
 const notices = new Notices({
   user,
   locks: navigator.locks,
@@ -172,6 +175,8 @@ const view = new View({
   },
   watch: (name) => rooms.watch(name),
   markUnread: (name, event) => rooms.markUnread(name, event),
+  invite: (name, person) => admit('invite', name, person),
+  expel: (name, person) => admit('expel', name, person),
   draft: (name, body) => remember(`draft:${user}:${name}`, body),
   drafted: (name) => remembered(`draft:${user}:${name}`) ?? '',
   settings,
@@ -207,6 +212,21 @@ async function keep(kept) {
     return '';
   } catch (err) {
     return err instanceof FullError ? text.full : text.notKept;
+  }
+}
+
+/**
+ * Resolves to why it did not work, or ''.
+ * @param {'invite' | 'expel'} type
+ * @param {string} name
+ * @param {string} person
+ */
+async function admit(type, name, person) {
+  try {
+    await members.change(type, name, person.trim().replace(/^@/, ''));
+    return '';
+  } catch (err) {
+    return err instanceof FinalError ? text.reason(err) : '';
   }
 }
 
@@ -290,6 +310,7 @@ async function open(name) {
   }
   if (rooms.current === UNIVERSE) rooms.leave(UNIVERSE).catch(() => {});
   rooms.current = room;
+  members.refresh(room).catch(() => {}); // the page is closing
   remember(`last:${user}`, room);
   const address = `#${encodeURIComponent(room)}`;
   if (location.hash === '') history.replaceState(null, '', address);
@@ -339,7 +360,7 @@ function page() {
   /** @param {import('./rooms.js').Room} room */
   const listed = (room) => ({
     name: room.name,
-    label: rooms.partner(room.name) ?? room.name,
+    label: rooms.partner(room.name) ?? room.name.replace(/^~/, ''),
     presence: presenceOf(room),
     ...(room.joined ? rooms.news(room) : { unread: 0, mentions: 0 }),
   });
@@ -397,7 +418,7 @@ function openPage() {
     const loading = rooms.all().some((room) => room.loading);
     return {
       name, kind: 'universe', title: text.universe, here: [], typing: [], lines, breaks, pending: [],
-      changes: changed(outbox.list()),
+      members: null, changes: changed(outbox.list()),
       hasOlder: edge !== null, loading, known: true, line: null, unread: 0,
     };
   }
@@ -415,6 +436,7 @@ function openPage() {
     title: partner ?? name,
     here: [...room.here].map((name) => ({ name, away: room.away.has(name) }))
       .sort((a, b) => Number(a.away) - Number(b.away) || a.name.localeCompare(b.name)),
+    members: members.of(name),
     typing: rooms.typing(room),
     lines,
     breaks: timeline.breaks(),

@@ -41,6 +41,7 @@
  * @property {number} [seq]
  * @property {boolean} [duplicate]
  * @property {ListedRoom[]} [rooms]
+ * @property {Array<{user: string, owner?: boolean}>} [members]
  * @property {string} [read]
  * @property {number} [read_seq]
  * @property {number} [read_back]
@@ -52,7 +53,7 @@
  * @typedef {{type: 'send', room: string, key: string, text: string}} Send
  * @typedef {{type: 'edit', room: string, key: string, target: string, text: string}} Edit
  * @typedef {{type: 'retract', room: string, key: string, target: string}} Retract
- * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'}} Request
+ * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'invite' | 'expel', room: string, user: string} | {type: 'members', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';
@@ -105,6 +106,18 @@ export class FinalError extends Error {
     this.code = code;
   }
 }
+
+/**
+ * Whether a room is for those who were invited.
+ * @param {string} room
+ */
+export const isPrivate = (room) => room.startsWith('~');
+
+/**
+ * Whether anybody may be in a room.
+ * @param {string} room
+ */
+export const isPublic = (room) => !room.startsWith('@') && !isPrivate(room);
 
 /**
  * Whether a frame is a link of a room's chain, of whatever type: a type of event that we do not know yet still stands

@@ -2,7 +2,7 @@
 // says, and asks again where something is missing. It knows no page and no socket.
 
 import { mentions } from './mentions.js';
-import { FinalError, UNIVERSE, isDurable } from './protocol.js';
+import { FinalError, UNIVERSE, isDurable, isPrivate, isPublic } from './protocol.js';
 import { Timeline, merged } from './timeline.js';
 
 /** @typedef {import('./connection.js').Ask} Ask */
@@ -137,7 +137,7 @@ export class Rooms {
 
   /** All public rooms as one. */
   universe() {
-    return merged(this.all().filter(({ name }) => !name.startsWith('@')).map(({ timeline }) => timeline));
+    return merged(this.all().filter(({ name }) => isPublic(name)).map(({ timeline }) => timeline));
   }
 
   /**
@@ -396,7 +396,10 @@ export class Rooms {
         break;
       case 'leave': {
         const room = this.get(request.room);
-        if (room) Object.assign(room, { joined: false, mark: null });
+        if (room) {
+          room.mark = null;
+          this.#left(room);
+        }
         // It was opened again while the answer was on its way.
         if (request.room === UNIVERSE && this.#universe) this.#again(UNIVERSE);
         break;
@@ -416,7 +419,15 @@ export class Rooms {
     const had = this.all().filter(({ joined }) => joined);
     const { rooms: list = [] } = await ask(() => ({ type: 'rooms' }));
     const kept = new Set(list.filter(({ joined }) => joined).map(({ room }) => room));
-    for (const room of had) room.joined = kept.has(room.name);
+    for (const room of had) {
+      if (!kept.has(room.name)) this.#left(room);
+    }
+  }
+
+  /** @param {Room} room that this person is not in any more */
+  #left(room) {
+    room.joined = false;
+    if (isPrivate(room.name)) this.#rooms.delete(room.name); // what was said there is for its members
   }
 
   #wanted() {
@@ -438,7 +449,7 @@ export class Rooms {
       if (!(err instanceof FinalError)) throw err;
       // The server will not have us there: it is off the list until someone asks for it again.
       const room = this.get(name);
-      if (room) room.joined = false;
+      if (room) this.#left(room);
       if (name === UNIVERSE) this.#universe = false;
     } finally {
       this.#joining.delete(name);
@@ -468,7 +479,7 @@ export class Rooms {
     const positions = {};
     let bytes = 0;
     for (const { name: room, timeline } of this.all()) {
-      if (room.startsWith('@') || !timeline.head) continue;
+      if (!isPublic(room) || !timeline.head) continue;
       bytes += new TextEncoder().encode(room + timeline.head).length + 6;
       if (bytes > POSITIONS_BYTES) break;
       positions[room] = timeline.head;
@@ -587,9 +598,9 @@ export class Rooms {
   /** @param {Durable} event */
   #take(event) {
     if (event.room === undefined) return;
-    const isPublic = !event.room.startsWith('@');
-    const room = this.get(event.room) ?? (this.#universe && isPublic ? this.#room(event.room) : undefined);
-    if (!room || !(room.joined || (this.#universe && isPublic))) return;
+    const inUniverse = this.#universe && isPublic(event.room);
+    const room = this.get(event.room) ?? (inUniverse ? this.#room(event.room) : undefined);
+    if (!room || !(room.joined || inUniverse)) return;
     // A room made after the universe was joined begins with its first event.
     if (!room.joined && room.timeline.head === null && event.prev === '') room.timeline.replace([]);
     switch (room.timeline.append(event)) {

@@ -73,6 +73,8 @@ export function speak(words, locale) {
     left: (n) => (n >= 0 ? fill(words.left, { n }) : fill(words.tooMany, { n: -n })),
     /** @param {string} name @param {string} reason */
     refused: (name, reason) => fill(words.refused, { name, reason }),
+    /** @param {string} name */
+    expelLabel: (name) => fill(words.expelLabel, { name }),
     /** @param {string} room */
     leave: (room) => fill(words.leave, { room }),
     /** @param {string} instance */

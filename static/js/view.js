@@ -1,7 +1,9 @@
 // The page. Only this module and those in view/ touch it: they show what they are given and tell what people do, and
 // decide nothing.
 
+import { isPrivate } from './protocol.js';
 import { text } from './strings.js';
+import { confirmed } from './view/actions.js';
 import { Announcer } from './view/announcer.js';
 import { ConnectionBar } from './view/bar.js';
 import { Composer } from './view/composer.js';
@@ -33,6 +35,7 @@ import { Switcher } from './view/switcher.js';
  * @property {'room' | 'direct' | 'universe'} kind
  * @property {string} title
  * @property {Array<{name: string, away: boolean}>} here
+ * @property {import('./members.js').Member[] | null} members of a private room
  * @property {string[]} typing
  * @property {Line[]} lines
  * @property {Break[]} breaks
@@ -79,6 +82,8 @@ import { Switcher } from './view/switcher.js';
  * @property {(name: string) => string} drafted what stood there
  * @property {() => import('./settings.js').Settings} settings
  * @property {(changes: Partial<import('./settings.js').Settings>) => void} set
+ * @property {(name: string, person: string) => Promise<string>} invite into a private room; resolves to why it did not work, or ''
+ * @property {(name: string, person: string) => Promise<string>} expel out of it; the same
  * @property {() => void} tryNow connect at once
  * @property {() => import('./view/diagnostics.js').Diagnosis} diagnose
  * @property {() => Promise<unknown>} measure the round trip to the server
@@ -119,7 +124,7 @@ export class View {
     this.#composer = new Composer(handlers, () => this.#log.follow(), (event) => this.#log.remove(event));
     this.#log = new Log(handlers, user, this.#composer);
 
-    this.#leave.addEventListener('click', () => handlers.leave());
+    this.#leave.addEventListener('click', () => void this.#goAway(handlers));
     this.#menu.addEventListener('click', () => this.#drawer('side', true));
     this.#peopleToggle.addEventListener('click', () => this.#drawer('people', true));
     find('backdrop', HTMLElement).addEventListener('click', () => this.#drawer('', true));
@@ -146,6 +151,14 @@ export class View {
     for (const width of ['45em', '67.5em']) {
       matchMedia(`(max-width: ${width})`).addEventListener('change', () => this.#drawer('', false));
     }
+  }
+
+  /** @param {Handlers} handlers */
+  async #goAway(handlers) {
+    const name = this.#name;
+    const sure = !isPrivate(name)
+      || (await confirmed({ title: text.leave(name), body: name, hint: text.leaveHint, yes: text.leaveButton }));
+    if (sure && this.#name === name) handlers.leave();
   }
 
   /** @param {Page} page */

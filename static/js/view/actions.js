@@ -156,20 +156,20 @@ function eventOf(target) {
 }
 
 /**
- * Asks whether a message is to be deleted.
- * @param {string} body
+ * Asks whether something is to be done that cannot be undone.
+ * @param {{title: string, body: string, hint: string, yes: string}} question
  * @returns {Promise<boolean>}
  */
-export function confirmed(body) {
+export function confirmed({ title, body, hint, yes }) {
   return new Promise((resolve) => {
     const dialog = make('dialog', { class: 'ask' },
-      make('h2', {}, text.deleteTitle),
+      make('h2', {}, title),
       make('p', { class: 'quoted', dir: 'auto' }, body),
-      make('p', { class: 'soft' }, text.deleteHint),
+      make('p', { class: 'soft' }, hint),
       make('div', { class: 'answers' },
         make('button', { click: () => dialog.close() }, text.keep),
-        make('button', { class: 'bad', click: () => dialog.close('yes') }, text.delete)));
-    dialog.setAttribute('aria-label', text.deleteTitle);
+        make('button', { class: 'bad', click: () => dialog.close('yes') }, yes)));
+    dialog.setAttribute('aria-label', title);
     dialog.addEventListener('close', () => {
       dialog.remove();
       resolve(dialog.returnValue === 'yes');

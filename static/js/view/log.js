@@ -237,7 +237,7 @@ export class Log {
    */
   async remove(event) {
     const line = this.#page?.open?.lines.find((each) => each.event === event);
-    if (!line || !(await confirmed(line.text))) return false;
+    if (!line || !(await confirmed({ title: text.deleteTitle, body: line.text, hint: text.deleteHint, yes: text.delete }))) return false;
     void this.#on.change(line.room, { type: 'retract', target: event });
     return true;
   }

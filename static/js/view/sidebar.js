@@ -1,5 +1,6 @@
 // The lists of conversations.
 
+import { isPrivate } from '../protocol.js';
 import { text } from '../strings.js';
 import { List, find, make, paint, say } from './dom.js';
 
@@ -54,7 +55,7 @@ export class Sidebar {
       sign: `${presence} ${unread} ${mentions} ${name === current}`,
       make: () => {
         const direct = name.startsWith('@');
-        const mark = make('span', { class: direct ? 'avatar' : 'sigil' }, direct || id === 'universe' ? '' : '#');
+        const mark = make('span', { class: direct ? 'avatar' : 'sigil' }, direct || id === 'universe' ? '' : isPrivate(name) ? '~' : '#');
         mark.ariaHidden = 'true';
         if (direct) paint(mark, label);
         if (presence) mark.dataset['presence'] = presence;
