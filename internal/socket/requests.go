@@ -20,6 +20,10 @@ import (
 // roomCost is how many requests the making of a room counts for.
 const roomCost = 50
 
+// maxStalled bounds the rooms in which a connection has a message that is to be
+// repeated.
+const maxStalled = 500
+
 // retryAfter is what a client is told to wait when Redis does not answer.
 const retryAfter = time.Second
 
@@ -68,6 +72,9 @@ func (c *conn) handle(ctx context.Context, req chat.Request) {
 	}
 	e := c.forPeople(err)
 	requests.WithLabelValues(kind, e.Code).Inc()
+	if e.RetryAfter > 0 {
+		c.stall(req)
+	}
 	if req.ID != nil {
 		c.out.Push(chat.Encode(chat.Refuse(*req.ID, e)))
 	}
@@ -331,9 +338,26 @@ func (c *conn) change(ctx context.Context, req chat.Request, d feed.Draft) error
 	return c.append(ctx, req, d)
 }
 
-// append makes the draft an event. Where it fails for now, later messages of this
-// connection to the room fail too until the same key comes again (or a join starts
-// afresh): a client that does not wait for answers must not be overtaken by itself.
+// stall notes that a message failed for now, for whatever reason: this connection's
+// later messages to the room fail too until the same key comes again (or a join starts
+// afresh), as a client that does not wait for answers must not be overtaken by itself.
+func (c *conn) stall(req chat.Request) {
+	switch req.Type {
+	case "send", "edit", "retract", "react":
+	default:
+		return
+	}
+	name, err := c.feedRoom(req)
+	if _, stalled := c.stalled[name]; err != nil || stalled || chat.CheckKey(req.Key) != nil {
+		return
+	}
+	c.stalled[name] = req.Key
+	if len(c.stalled) > maxStalled {
+		c.hasty = maxHasty + 1
+	}
+}
+
+// append makes the draft an event, unless another one has to come first.
 func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err error) {
 	if err := chat.CheckKey(req.Key); err != nil {
 		return err
@@ -347,11 +371,9 @@ func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err 
 	}
 	r, err := c.appendNow(ctx, d)
 	var final *chat.Error
-	if err != nil && !(errors.As(err, &final) && final.RetryAfter == 0) {
-		c.stalled[d.Room] = d.Key
-		return err
+	if err == nil || errors.As(err, &final) && final.RetryAfter == 0 {
+		delete(c.stalled, d.Room)
 	}
-	delete(c.stalled, d.Room)
 	if err != nil {
 		return err
 	}

@@ -227,6 +227,45 @@ func TestABurstIsNotOvertakenByItself(t *testing.T) {
 	alice.want(`"ok","id":12`)
 }
 
+// A message may fail before anybody looks at it: it is not overtaken either.
+func TestWhatIsRefusedUnreadIsNotOvertaken(t *testing.T) {
+	k := newKit(t, 2) // 20 requests a second, a thousand at once
+	alice := k.dial("alice")
+	var flood []string
+	for i := range 1060 {
+		flood = append(flood, fmt.Sprintf(`{"type":"dance","id":%d}`, 100+i))
+	}
+	alice.write(flood...)
+	alice.write(send(1, "a", "a"))
+	alice.want(`"error","id":1,"code":"too_fast"`)
+	var answer string
+	chattest.Eventually(t, "she may ask again", func() bool {
+		alice.write(send(2, "b", "b"))
+		answer = alice.want(`"id":2`)
+		return !strings.Contains(answer, "too_fast")
+	})
+	if !strings.Contains(answer, `"unavailable"`) {
+		t.Fatalf("b, behind a that was not repeated: %s", answer)
+	}
+	chattest.Eventually(t, "a is taken", func() bool {
+		alice.write(send(3, "a", "a"))
+		return strings.Contains(alice.want(`"id":3`), `"ok"`)
+	})
+}
+
+// What is remembered of messages that are to be repeated is bounded.
+func TestWhoRepeatsNothingIsClosed(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	k.fails.Store(1 << 30)
+	for i := range 501 {
+		alice.write(fmt.Sprintf(`{"type":"send","id":%d,"room":"@bob%d","key":"k","text":"x"}`, i, i))
+	}
+	if code := alice.closed(); code != chat.CloseTooFast {
+		t.Fatalf("closed with %d", code)
+	}
+}
+
 func TestWhoIsTooFastIsSlowedAndThenClosed(t *testing.T) {
 	k := newKit(t, 5)
 	alice, bob := k.dial("alice"), k.dial("bob")
