@@ -178,7 +178,8 @@ func (f *Feed) After(ctx context.Context, room chat.Room, after, to chat.EventID
 }
 
 // Newest returns the room's last n events, oldest first, ending with to, or
-// with the newest if to is "". It returns chat.ErrLost when to is not in the feed.
+// with the newest if to is "", and fewer where it is not known what stood before. It
+// returns chat.ErrLost when to is not in the feed.
 func (f *Feed) Newest(ctx context.Context, room chat.Room, to chat.EventID, n int) ([]chat.Event, error) {
 	end := "+"
 	if to != "" {
@@ -204,33 +205,78 @@ func (f *Feed) last(ctx context.Context, room chat.Room, end string, to chat.Eve
 	}
 	slices.Reverse(entries)
 	events := parse(entries)
-	if len(events) == 0 {
-		if to != "" {
-			return nil, chat.ErrLost
+	if to == "" {
+		if len(events) == 0 {
+			return nil, nil
 		}
-		return nil, nil
+		to = events[len(events)-1].ID
 	}
-	events, err = f.mend(ctx, room, events[0].Prev, events, to)
-	return events[max(0, len(events)-n):], err
+	if whole(events) && len(events) > 0 && events[len(events)-1].ID == to {
+		return events, nil
+	}
+
+	gone, err := f.gone(ctx, room)
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[chat.EventID]chat.Event, len(events))
+	for _, ev := range events {
+		there[ev.ID] = ev
+	}
+	var chain []chat.Event
+	for id := to; id != "" && len(chain) < n; {
+		ev, ok := there[id]
+		if !ok {
+			prev, ok := gone[string(id)]
+			if !ok {
+				break // what stood there is forgotten, and what is before it ends there
+			}
+			ev = goneEvent(room, id, chat.EventID(prev))
+		}
+		chain = append(chain, ev)
+		id = ev.Prev
+	}
+	if len(chain) == 0 {
+		return nil, chat.ErrLost
+	}
+	slices.Reverse(chain)
+	return chain, nil
+}
+
+// whole reports whether each event follows the one before.
+func whole(events []chat.Event) bool {
+	for i := 1; i < len(events); i++ {
+		if events[i].Prev != events[i-1].ID {
+			return false
+		}
+	}
+	return true
+}
+
+// gone returns what preceded each event of the room whose content was retracted.
+func (f *Feed) gone(ctx context.Context, room chat.Room) (map[string]string, error) {
+	gone, err := f.rdb.HGetAll(ctx, goneKey(room)).Result()
+	if err != nil {
+		return nil, chat.Unavailable("read gone", err)
+	}
+	return gone, nil
 }
 
 // mend returns events as an unbroken chain from after (not included) to to
 // (included, unless ""). Places whose content was retracted are filled with gone
 // events; a place that nobody knows of is chat.ErrLost.
 func (f *Feed) mend(ctx context.Context, room chat.Room, after chat.EventID, events []chat.Event, to chat.EventID) ([]chat.Event, error) {
-	whole := true
 	prev := after
-	for _, ev := range events {
-		whole = whole && ev.Prev == prev
-		prev = ev.ID
+	if n := len(events); n > 0 {
+		prev = events[n-1].ID
 	}
-	if whole && (to == "" || prev == to) {
+	if (len(events) == 0 || events[0].Prev == after) && whole(events) && (to == "" || prev == to) {
 		return events, nil
 	}
 
-	gone, err := f.rdb.HGetAll(ctx, goneKey(room)).Result()
+	gone, err := f.gone(ctx, room)
 	if err != nil {
-		return nil, chat.Unavailable("read gone", err)
+		return nil, err
 	}
 	var chain []chat.Event
 	last := after

@@ -189,6 +189,53 @@ func TestRetractedTextLeavesRedis(t *testing.T) {
 	})
 }
 
+// So much was taken back that it is not known any more what stood there: what is known
+// goes out, or one person could make a room that nobody can join.
+func TestNewestWhereMostWasTakenBack(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		f := feed.New(rdb, 20)
+		ctx := t.Context()
+		n := 0
+		change := func(kind string, target chat.EventID) chat.EventID {
+			n++
+			r, err := f.Append(ctx, feed.Draft{Kind: kind, Room: "general", From: "alice", Key: fmt.Sprint(n), Target: target, Text: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Event
+		}
+		var head chat.EventID
+		for range 8 {
+			target := change(chat.Message, "")
+			for range 14 {
+				change(chat.Edited, target)
+			}
+			head = change(chat.Retracted, target) // at 128 the places before 88 are forgotten
+		}
+		if got := ids(must(f.Newest(ctx, "general", head, 3))); got != "126 127 128" {
+			t.Errorf("newest 3: %q", got)
+		}
+		all := must(f.Newest(ctx, "general", "", 500))
+		if len(all) != 41 || all[0].ID.Seq() != 88 || all[40].ID != head {
+			t.Fatalf("newest of all: %q", ids(all))
+		}
+		for i, ev := range all[1:] {
+			if ev.Prev != all[i].ID {
+				t.Fatalf("%s follows %s", ev.ID, all[i].ID)
+			}
+		}
+		if got := ids(must(f.Before(ctx, "general", all[2].ID, 50))); got != "88 89" {
+			t.Errorf("before 90: %q", got)
+		}
+		if got := ids(must(f.Before(ctx, "general", all[0].ID, 50))); got != "" {
+			t.Errorf("before 88: %q", got)
+		}
+		if _, err := f.Before(ctx, "general", all[0].Prev, 50); !errors.Is(err, chat.ErrLost) {
+			t.Errorf("before what is forgotten: %v", err)
+		}
+	})
+}
+
 func dumpAll(t *testing.T, rdb *redis.Client) (s string) {
 	t.Helper()
 	ctx := t.Context()
