@@ -514,6 +514,49 @@ func TestUniverseIsBounded(t *testing.T) {
 	}
 }
 
+// Of many rooms with long messages, not each brings one: their join would be more than
+// an instance has memory for, and as long as anybody likes to make it.
+func TestUniverseOfManyRoomsIsBounded(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	var rooms []chat.Room
+	heads := map[chat.Room]chat.EventID{}
+	for i := range 400 {
+		name := chat.Room(fmt.Sprint("room", i))
+		rooms = append(rooms, name)
+		heads[name] = in.say(name, strings.Repeat("x", 8000))
+	}
+	rd := room.NewReader("alice")
+	in.Add(rd)
+	defer in.Remove(rd)
+	rd.Push(make([]byte, 600<<10)) // waits already, and is not what makes her too slow
+	size, shown := 0, 0
+	if err := in.JoinUniverse(t.Context(), rd, list(rooms...), nil, func(replays []room.Replay) []byte {
+		for _, r := range replays {
+			if r.Head != heads[r.Room] {
+				t.Errorf("%s ends at %q", r.Room, r.Head)
+			}
+			for _, ev := range r.Events {
+				size += len(ev.Data)
+				shown++
+			}
+		}
+		return make([]byte, size)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if size > 1<<20 || shown < 100 {
+		t.Errorf("%d events, %d bytes in one answer", shown, size)
+	}
+	if batch, err := rd.Next(t.Context(), nil); err != nil || len(batch) != 2 {
+		t.Fatalf("%d objects, %v", len(batch), err)
+	}
+	in.say(rooms[0], "live")
+	if batch, err := rd.Next(t.Context(), nil); err != nil || !strings.Contains(string(batch[0]), "live") {
+		t.Fatalf("%q, %v", batch, err)
+	}
+}
+
 func TestUniverseShowsAllPublicRooms(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		in := newInstance(t, rdb, "one")

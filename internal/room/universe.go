@@ -3,11 +3,16 @@ package room
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"chatd/internal/chat"
 )
+
+// universeBytes bounds the events in an answer in which every room has one at least,
+// which would be more the more rooms there are.
+const universeBytes = 1 << 20
 
 // JoinUniverse makes rd a reader of all the public rooms that list returns, and of
 // those that Appeared tells of later. positions are the last events that rd's client
@@ -29,11 +34,18 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Co
 
 	window := min(h.window, max(1, 4*h.window/max(1, len(rooms))))
 	subs, replays := make([]*Subscriber, len(rooms)), make([]Replay, len(rooms))
+	var size atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(fillsAtOnce)
 	for i, name := range rooms {
 		g.Go(func() (err error) {
 			subs[i], replays[i], err = h.prepare(gctx, rd, name, positions[name], window, len(rooms))
+			if r := &replays[i]; size.Add(bytesOf(r.Events)) > universeBytes {
+				if r.Resumed {
+					r.Rest = append(r.Events, r.Rest...)
+				}
+				r.Events = nil
+			}
 			return err
 		})
 	}
@@ -41,13 +53,20 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Co
 		h.giveUp(rd, rooms)
 		return err
 	}
-	rd.Push(reply(replays))
+	rd.pushJoined([][]byte{reply(replays)})
 	for i, s := range subs {
 		if !s.GoLive(nil, replays[i].Rest) {
 			rd.Push(chat.Encode(chat.Notice{Type: "reset", Room: s.room.Name}))
 		}
 	}
 	return nil
+}
+
+func bytesOf(events []chat.Event) (n int64) {
+	for _, ev := range events {
+		n += int64(len(ev.Data))
+	}
+	return n
 }
 
 // giveUp undoes a half-made join of universe. Rooms that rd reads by name were
