@@ -240,3 +240,80 @@ test('settings: colours and language last, on every page, from their first momen
   await german.click('.card button');
   assert.match(await german.textContent('#error'), /^Dieser Name geht nicht/);
 });
+
+/** What comes over the wire from now on, headers and all: bytes by path. */
+async function traffic(page) {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('Network.enable');
+  const paths = new Map();
+  const bytes = new Map();
+  devtools.on('Network.requestWillBeSent', ({ requestId, request }) => paths.set(requestId, new URL(request.url).pathname));
+  devtools.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
+    const path = paths.get(requestId);
+    if (path) bytes.set(path, (bytes.get(path) ?? 0) + encodedDataLength);
+  });
+  return {
+    sum: (pattern = /./) => [...bytes].filter(([path]) => pattern.test(path)).reduce((sum, [, each]) => sum + each, 0),
+    clear: () => bytes.clear(),
+  };
+}
+
+/** Notes how much the page's parts are moved under a reader, and when the first message is there. */
+function observe() {
+  window.shift = 0;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+  }).observe({ type: 'layout-shift', buffered: true });
+  new MutationObserver((_, observer) => {
+    if (!document.querySelector('.line')) return;
+    window.firstMessage = performance.now();
+    observer.disconnect();
+  }).observe(document, { childList: true, subtree: true });
+}
+
+for (const [size, viewport] of Object.entries({ wide: { width: 1280, height: 800 }, narrow: { width: 360, height: 740 } })) {
+  test(`light, ${size}: the first load is small, the second nearly nothing, messages are there soon, and nothing jumps`, async (t) => {
+    const writer = await person(browser, system.url, fresh('bob'));
+    const room = fresh('room');
+    await writer.goto(room);
+    for (let i = 0; i < 12; i++) await writer.say(`message ${i}`);
+    await writer.goto('general');
+    const name = fresh('alice');
+    const former = await person(browser, system.url, name);
+    await former.goto(room);
+    const cookies = await former.page.context().cookies();
+
+    const context = await browser.newContext({ viewport });
+    await context.addCookies(cookies);
+    await context.addInitScript(observe);
+    const tab = new Tab(await context.newPage(), system.url);
+    const wire = await traffic(tab.page);
+    const load = async () => {
+      wire.clear();
+      await tab.page.goto(`${system.url}/#${room}`);
+      await tab.sees('message 11');
+      await tab.live();
+      await tab.page.waitForLoadState('networkidle');
+      return {
+        kB: Math.round(wire.sum() / 100) / 10,
+        scripts: Math.round(wire.sum(/\.js$/) / 100) / 10,
+        styles: Math.round(wire.sum(/\.css$/) / 100) / 10,
+        ms: Math.round(await tab.page.evaluate(() => window.firstMessage)),
+        shift: await tab.page.evaluate(() => window.shift),
+      };
+    };
+    const first = await load();
+    await tab.page.goto('about:blank');
+    const second = await load();
+    t.diagnostic(`first ${JSON.stringify(first)}, second ${JSON.stringify(second)}`);
+    assert.equal(first.kB < 150, true, `the first load is ${first.kB} kB`);
+    assert.equal(first.scripts > 20 && first.scripts < 130, true, `of these ${first.scripts} kB are scripts`);
+    assert.equal(second.kB < 12, true, `the second load is ${second.kB} kB`);
+    assert.equal(second.scripts + second.styles, 0, 'what has a hash in its name is not asked for again');
+    // Of the machine that the tests run on, and what else it does, this is the larger part.
+    assert.equal(Math.min(first.ms, second.ms) < 2_000, true, `the first message is there after ${second.ms} ms`);
+    for (const { shift } of [first, second]) assert.equal(shift < 0.02, true, `the page moved by ${shift}`);
+    await former.page.context().close();
+    assertContent([tab]);
+  });
+}
