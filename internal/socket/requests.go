@@ -513,7 +513,7 @@ func (c *conn) topic(ctx context.Context, req chat.Request) error {
 	if err := chat.CheckTopic(req.Text); err != nil {
 		return err
 	}
-	if _, _, direct := name.Direct(); direct || !c.here[name] {
+	if !name.Public() || !c.isHere(name) {
 		return &chat.Error{Code: chat.CodeForbidden, Message: "Only who is in a public room says what it is about."}
 	}
 	if err := c.tooFast(c.pace.sends); err != nil {
@@ -531,7 +531,7 @@ func (c *conn) mute(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	if !c.here[name] {
+	if !c.isHere(name) {
 		return &chat.Error{Code: chat.CodeForbidden, Message: "Only a room that one is in can be muted."}
 	}
 	if err := c.srv.Directory.Mute(ctx, c.ses.User, name, req.Mute); err != nil {
