@@ -6,7 +6,8 @@
  * @typedef {object} Changed a message as its writer wants it
  * @property {string | undefined} text the newest text, refused ones too; undefined as it is
  * @property {boolean} gone it is to be deleted
- * @property {boolean} waits whether some of it is under way
+ * @property {boolean} waits whether its text or its deletion is under way
+ * @property {Map<string, boolean>} reactions of the person that are under way, on or off, by emoji
  * @property {Entry[]} failed what the server refused
  */
 
@@ -30,11 +31,32 @@ export function changed(entries) {
   for (const entry of entries) {
     if (isWritten(entry)) continue;
     let of = all.get(entry.target);
-    if (!of) all.set(entry.target, (of = { text: undefined, gone: false, waits: false, failed: [] }));
+    if (!of) all.set(entry.target, (of = { text: undefined, gone: false, waits: false, reactions: new Map(), failed: [] }));
+    if (entry.type === 'react') {
+      of.reactions.set(entry.emoji, entry.on);
+      continue;
+    }
     if (entry.failure !== undefined) of.failed.push(entry);
     else of.waits = true;
     if (entry.type === 'edit') of.text = entry.text;
     else of.gone ||= entry.failure === undefined;
   }
   return all;
+}
+
+/**
+ * A message's reactions, with those of a person that are under way.
+ * @param {import('./timeline.js').Reaction[]} reactions
+ * @param {Changed | undefined} change
+ * @param {string} user
+ * @returns {import('./timeline.js').Reaction[]}
+ */
+export function reacted(reactions, change, user) {
+  if (!change || change.reactions.size === 0) return reactions;
+  const all = new Map(reactions.map(({ emoji, from }) => [emoji, from]));
+  for (const [emoji, on] of change.reactions) {
+    const others = (all.get(emoji) ?? []).filter((name) => name !== user);
+    all.set(emoji, on ? [...others, user] : others);
+  }
+  return [...all].map(([emoji, from]) => ({ emoji, from })).filter(({ from }) => from.length > 0);
 }

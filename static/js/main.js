@@ -160,9 +160,9 @@ const view = new View({
   open: (name) => void open(name),
   join: (name) => open(asTyped(name)),
   leave: () => void leave(),
-  send: (name, body) => {
+  send: (name, body, reply) => {
     typedAt = 0;
-    return keep(outbox.add(name, body));
+    return keep(outbox.add(name, body, reply));
   },
   change: (name, what) => keep(outbox.change(name, what)),
   retry: (key) => void outbox.retry(key),
@@ -177,8 +177,11 @@ const view = new View({
   markUnread: (name, event) => rooms.markUnread(name, event),
   invite: (name, person) => admit('invite', name, person),
   expel: (name, person) => admit('expel', name, person),
-  draft: (name, body) => remember(`draft:${user}:${name}`, body),
-  drafted: (name) => remembered(`draft:${user}:${name}`) ?? '',
+  draft: (name, { body, reply }) => {
+    remember(`draft:${user}:${name}`, body);
+    remember(`reply:${user}:${name}`, reply);
+  },
+  drafted: (name) => ({ body: remembered(`draft:${user}:${name}`) ?? '', reply: remembered(`reply:${user}:${name}`) ?? '' }),
   settings,
   set: (changes) => remember(`settings:${user}`, JSON.stringify({ ...settings(), ...changes })),
   tryNow: () => connection.kick(true),
@@ -491,6 +494,8 @@ await outbox.start();
 for (const { room, text } of outbox.list().filter(isWritten)) {
   // A page that ended between keeping a message and clearing the composer has left it in both.
   const draft = `draft:${user}:${room}`;
-  if (remembered(draft) === text) remember(draft, '');
+  if (remembered(draft) !== text) continue;
+  remember(draft, '');
+  remember(`reply:${user}:${room}`, '');
 }
 connection.start();

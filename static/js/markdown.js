@@ -345,3 +345,21 @@ function charBefore(text, at) {
 function count(text, char) {
   return text.split(char).length - 1;
 }
+
+/**
+ * A text without its marks.
+ * @param {string} text
+ */
+export function plain(text) {
+  return parse(text).map(wordsOf).join('\n');
+}
+
+/**
+ * @param {Block | Inline} node
+ * @returns {string}
+ */
+function wordsOf(node) {
+  if (node.type === 'list') return node.items.map((item) => item.map(wordsOf).join('\n')).join('\n');
+  if ('children' in node) return node.children.map(wordsOf).join(node.type === 'quote' ? '\n' : '');
+  return node.text;
+}

@@ -79,9 +79,10 @@ export class Outbox {
    * another error when it could not be kept.
    * @param {string} room
    * @param {string} text
+   * @param {string} [reply] the event that it replies to
    */
-  async add(room, text) {
-    await this.change(room, { text });
+  async add(room, text, reply) {
+    await this.change(room, { text, ...(reply && { reply }) });
   }
 
   /**
@@ -213,8 +214,9 @@ export class Outbox {
           await this.#store.remove(entry.key).catch(() => {});
         } catch (err) {
           if (!(err instanceof FinalError)) return;
-          // What is not there any more need not be taken back.
-          if (entry.type === 'retract' && err.code === 'not_found') await this.#store.remove(entry.key);
+          // What is not there any more need not be taken back; a reaction that may not be is seen not to be.
+          const settled = entry.type === 'react' || (entry.type === 'retract' && err.code === 'not_found');
+          if (settled) await this.#store.remove(entry.key);
           else await this.#store.update({ ...entry, failure: err.message });
         }
         await this.#look();
@@ -241,7 +243,7 @@ export class Outbox {
 /**
  * What an entry asks of the server.
  * @param {Entry} entry
- * @returns {import('./protocol.js').Send | import('./protocol.js').Edit | import('./protocol.js').Retract}
+ * @returns {Extract<import('./protocol.js').Request, {key: string}>}
  */
 export function requestOf(entry) {
   const { room, key } = entry;
@@ -250,7 +252,9 @@ export function requestOf(entry) {
       return { type: 'edit', room, key, target: entry.target, text: entry.text };
     case 'retract':
       return { type: 'retract', room, key, target: entry.target };
+    case 'react':
+      return { type: 'react', room, key, target: entry.target, emoji: entry.emoji, on: entry.on };
     default:
-      return { type: 'send', room, key, text: entry.text };
+      return { type: 'send', room, key, text: entry.text, ...(entry.reply && { reply: entry.reply }) };
   }
 }

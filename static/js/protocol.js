@@ -1,11 +1,12 @@
 // The wire contract, docs/protocol.md, as types and tables: what travels, and what each code asks of us.
 
 /**
- * @typedef {{type: 'message', room: string, seq: number, event: string, prev: string, from: string, at: string, key: string, text: string}} Message
+ * @typedef {{type: 'message', room: string, seq: number, event: string, prev: string, from: string, at: string, key: string, text: string, reply?: string}} Message
  * @typedef {{type: 'edited', room: string, seq: number, event: string, prev: string, from: string, at: string, key: string, target: string, text: string}} Edited
  * @typedef {{type: 'retracted', room: string, seq: number, event: string, prev: string, from: string, at: string, key: string, target: string}} Retracted
+ * @typedef {{type: 'reacted', room: string, seq: number, event: string, prev: string, from: string, at: string, key: string, target: string, emoji: string, on: boolean}} Reacted
  * @typedef {{type: 'gone', room?: string, seq: number, event: string, prev: string}} Gone
- * @typedef {Message | Edited | Retracted | Gone} Durable an event that a room keeps: a link of its chain
+ * @typedef {Message | Edited | Retracted | Reacted | Gone} Durable an event that a room keeps: a link of its chain
  */
 
 /**
@@ -50,10 +51,11 @@
 /**
  * A request, without the id that its link gives it.
  * @typedef {{type: 'join', room: string, after?: string, positions?: Record<string, string>}} Join
- * @typedef {{type: 'send', room: string, key: string, text: string}} Send
+ * @typedef {{type: 'send', room: string, key: string, text: string, reply?: string}} Send
  * @typedef {{type: 'edit', room: string, key: string, target: string, text: string}} Edit
  * @typedef {{type: 'retract', room: string, key: string, target: string}} Retract
- * @typedef {Join | Send | Edit | Retract | {type: 'leave', room: string} | {type: 'invite' | 'expel', room: string, user: string} | {type: 'members', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'}} Request
+ * @typedef {{type: 'react', room: string, key: string, target: string, emoji: string, on: boolean}} React
+ * @typedef {Join | Send | Edit | Retract | React | {type: 'leave', room: string} | {type: 'invite' | 'expel', room: string, user: string} | {type: 'members', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';

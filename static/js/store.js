@@ -8,9 +8,10 @@
  * @property {number} at when it was written, milliseconds
  * @property {string} [failure] why it will not be sent; absent while it waits
  *
- * @typedef {{type?: 'send', text: string}} Written a new message
- * @typedef {{type: 'edit', target: string, text: string} | {type: 'retract', target: string}} Change of a message that
- *   the server has
+ * @typedef {{type?: 'send', text: string, reply?: string}} Written a new message
+ * @typedef {{type: 'react', target: string, emoji: string, on: boolean}} Reacting
+ * @typedef {{type: 'edit', target: string, text: string} | {type: 'retract', target: string} | Reacting} Change of a
+ *   message that the server has
  * @typedef {Kept & (Written | Change)} Entry one thing that is not yet known to be kept by the server
  */
 

@@ -65,6 +65,10 @@ export function speak(words, locale) {
     held: (n) => count(words.held, n),
     /** @param {string} reason */
     failed: (reason) => fill(words.failed, { reason }),
+    /** @param {string} name @param {string} body */
+    replyingTo: (name, body) => fill(words.replyingTo, { name, body }),
+    /** @param {string[]} names */
+    reactedBy: (names) => lists.format(names),
     /** @param {string} reason */
     notEdited: (reason) => fill(words.notEdited, { reason }),
     /** @param {string} reason */

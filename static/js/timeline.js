@@ -2,7 +2,22 @@
 
 /** @typedef {import('./protocol.js').Durable} Durable */
 /** @typedef {import('./protocol.js').Message} Message */
-/** @typedef {{event: string, seq: number, room: string, from: string, at: string, key: string, text: string, edited: boolean}} Line */
+/** @typedef {import('./protocol.js').Reacted} Reacted */
+/** @typedef {{emoji: string, from: string[]}} Reaction one emoji and those who put it there, in the order in which they did */
+
+/**
+ * @typedef {object} Line a message as a reader sees it
+ * @property {string} event
+ * @property {number} seq
+ * @property {string} room
+ * @property {string} from
+ * @property {string} at
+ * @property {string} key
+ * @property {string} text
+ * @property {boolean} edited
+ * @property {string} reply the event that it replies to, '' for none
+ * @property {Reaction[]} reactions
+ */
 
 /**
  * A place where what stands here does not continue what this page had shown.
@@ -24,8 +39,10 @@ export class Timeline {
   #known = new Map();
   /** The last event; '' at the start of a room; null while nothing is known of it. @type {string | null} */
   #head = null;
-  /** The newest text of each edited message. @type {Map<string, string>} */
+  /** The last edit of each edited message. @type {Map<string, {seq: number, text: string}>} */
   #edits = new Map();
+  /** The last word of each person on each emoji, by message. @type {Map<string, Map<string, Reacted>>} */
+  #reactions = new Map();
   /** @type {Set<string>} */
   #retracted = new Set();
   /** @type {Line[] | null} */
@@ -99,7 +116,7 @@ export class Timeline {
     if (event.prev !== this.#head) return 'gap';
     this.#events.push(event);
     this.#head = event.event;
-    this.#note(event, true);
+    this.#note(event);
     return 'added';
   }
 
@@ -116,9 +133,7 @@ export class Timeline {
     }
     this.#events = [];
     this.#known = new Map();
-    this.#edits.clear();
-    this.#retracted.clear();
-    this.#lines = null;
+    this.#forget();
     this.#complete = false;
     const first = events[0];
     this.#head = first ? first.prev : head;
@@ -167,8 +182,7 @@ export class Timeline {
     }
     if (older.length === 0) this.#complete = true;
     this.#events.unshift(...older);
-    // From the newest back: of two edits of one message, the one that we have already is the later one.
-    for (const event of older.slice().reverse()) this.#note(event, false);
+    for (const event of older) this.#note(event);
     this.#close();
     return older.length;
   }
@@ -178,13 +192,13 @@ export class Timeline {
    * @param {number} keep
    */
   trim(keep) {
-    if (this.#events.length > keep) this.#complete = false;
-    for (const event of this.#events.splice(0, Math.max(0, this.#events.length - keep))) {
-      this.#known.delete(event.event);
-      this.#edits.delete(event.event);
-      this.#retracted.delete(event.event);
-      this.#lines = null;
-    }
+    if (this.#events.length <= keep) return;
+    this.#complete = false;
+    this.#events.splice(0, this.#events.length - keep);
+    // What is left may say something of messages that are not, and that will be loaded again.
+    this.#known = new Map();
+    this.#forget();
+    for (const event of this.#events) this.#note(event);
   }
 
   /** What a reader sees: messages with their newest text, without those taken back. */
@@ -192,9 +206,10 @@ export class Timeline {
     this.#lines ??= this.#events
       .filter((event) => event.type === 'message' && !this.#retracted.has(event.event))
       .map((event) => {
-        const { event: id, seq, room, from, at, key, text } = /** @type {Message} */ (event);
+        const { event: id, seq, room, from, at, key, text, reply = '' } = /** @type {Message} */ (event);
         const edit = this.#edits.get(id);
-        return { event: id, seq, room, from, at, key, text: edit ?? text, edited: edit !== undefined };
+        const reactions = this.#reactionsTo(id);
+        return { event: id, seq, room, from, at, key, text: edit?.text ?? text, edited: edit !== undefined, reply, reactions };
       });
     return this.#lines;
   }
@@ -228,14 +243,42 @@ export class Timeline {
   }
 
   /**
-   * @param {Durable} event
-   * @param {boolean} newest whether it is later than all that we had
+   * @param {string} event
+   * @returns {Reaction[]}
    */
-  #note(event, newest) {
+  #reactionsTo(event) {
+    const its = this.#reactions.get(event);
+    if (!its) return [];
+    /** @type {Map<string, string[]>} */
+    const from = new Map();
+    for (const each of [...its.values()].filter(({ on }) => on).sort((a, b) => a.seq - b.seq)) {
+      from.set(each.emoji, [...(from.get(each.emoji) ?? []), each.from]);
+    }
+    return Array.from(from, ([emoji, names]) => ({ emoji, from: names }));
+  }
+
+  #forget() {
+    this.#edits.clear();
+    this.#reactions.clear();
+    this.#retracted.clear();
+    this.#lines = null;
+  }
+
+  /**
+   * Takes what an event says of messages. Events may come in any order: of two words on one thing the later one counts.
+   * @param {Durable} event
+   */
+  #note(event) {
     this.#known.set(event.event, event.seq);
     this.#lines = null;
     if (event.type === 'retracted') this.#retracted.add(event.target);
-    if (event.type === 'edited' && (newest || !this.#edits.has(event.target))) this.#edits.set(event.target, event.text);
+    if (event.type === 'edited' && event.seq > (this.#edits.get(event.target)?.seq ?? 0)) this.#edits.set(event.target, event);
+    if (event.type === 'reacted') {
+      const its = this.#reactions.get(event.target) ?? new Map();
+      const one = `${event.emoji} ${event.from}`;
+      if (event.seq > (its.get(one)?.seq ?? 0)) its.set(one, event);
+      this.#reactions.set(event.target, its);
+    }
   }
 }
 

@@ -66,11 +66,13 @@ import { Switcher } from './view/switcher.js';
  */
 
 /**
+ * @typedef {{body: string, reply: string}} Draft a message that is written; reply: the event that it replies to, or ''
+ *
  * @typedef {object} Handlers
  * @property {(name: string) => void} open a conversation that is on the list
  * @property {(name: string) => Promise<string>} join one by name; resolves to why it did not work, or ''
  * @property {() => void} leave the open one
- * @property {(name: string, body: string) => Promise<string>} send resolves to why it was not taken, or ''
+ * @property {(name: string, body: string, reply: string) => Promise<string>} send resolves to why it was not taken, or ''
  * @property {(name: string, what: Change) => Promise<string>} change a message of a conversation; the same
  * @property {(key: string) => void} retry
  * @property {(key: string) => void} discard
@@ -78,8 +80,8 @@ import { Switcher } from './view/switcher.js';
  * @property {(name: string) => void} typing
  * @property {(name: string) => void} watch this one is seen to its end; '' for none
  * @property {(name: string, event: string) => void} markUnread marks a line as unread, and what came after it
- * @property {(name: string, body: string) => void} draft what stands in its composer
- * @property {(name: string) => string} drafted what stood there
+ * @property {(name: string, draft: Draft) => void} draft what stands in its composer
+ * @property {(name: string) => Draft} drafted what stood there
  * @property {() => import('./settings.js').Settings} settings
  * @property {(changes: Partial<import('./settings.js').Settings>) => void} set
  * @property {(name: string, person: string) => Promise<string>} invite into a private room; resolves to why it did not work, or ''

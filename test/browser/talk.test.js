@@ -82,8 +82,9 @@ test('the lines can be walked by keys, and their buttons reached', async () => {
   await alice.page.keyboard.press('ArrowUp');
   assert.match(await alice.page.evaluate(() => document.activeElement.textContent), /two$/);
   await alice.page.keyboard.press('Enter');
-  await alice.page.keyboard.press('ArrowRight');
-  assert.equal(await alice.page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'Edit');
+  const focused = () => alice.page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+  assert.equal(await focused(), 'React');
+  for (let i = 0; i < 5 && (await focused()) !== 'Edit'; i++) await alice.page.keyboard.press('ArrowRight');
   await alice.page.keyboard.press('Enter');
   assert.equal(await alice.page.inputValue('#text'), 'two');
   await alice.page.keyboard.type('!');
@@ -171,6 +172,75 @@ test('Markdown is shown as what it means, markup of others never; long texts fol
   await long.getByRole('button', { name: 'Show less' }).click();
   assert.equal(await height(), folded);
   assertContent([alice, bob]);
+});
+
+test('a reply shows what it is to and leads there; it is kept with its draft', async () => {
+  const { alice, bob, room } = await two();
+  await alice.say('Shall we **go**?');
+  for (let i = 0; i < 40; i++) await alice.say(`filler ${i}`);
+  await bob.sees('filler 39');
+  await bob.page.locator('#log').evaluate((log) => (log.scrollTop = 0));
+  await act(bob, 'Shall we go?', 'Reply');
+  const name = await alice.page.textContent('.me-name');
+  assert.equal(await bob.page.textContent('#about-text'), `You reply to ${name}: Shall we go?`);
+  await bob.page.keyboard.type('Yes, ');
+  await bob.page.reload();
+  await bob.titled(room);
+  await bob.sees('filler 39');
+  assert.equal(await bob.page.textContent('#about-text'), `You reply to ${name}: Shall we go?`);
+  await bob.page.focus('#text');
+  await bob.page.keyboard.press('End');
+  await bob.page.keyboard.type('now');
+  await bob.page.keyboard.press('Enter');
+  await alice.sees('Yes, now');
+  assert.equal(await bob.page.isVisible('#about'), false);
+  for (const tab of [alice, bob]) {
+    const quote = tab.page.locator('.line .quote');
+    assert.equal(await quote.textContent(), `Reply to: ${name} Shall we go?`);
+    await quote.click();
+    await tab.page.waitForFunction(() => {
+      const text = [...document.querySelectorAll('.line .text')].find(({ textContent }) => textContent === 'Shall we go?');
+      const { top, bottom } = text.getBoundingClientRect();
+      return top > 0 && bottom < innerHeight;
+    });
+  }
+  await act(alice, 'Shall we go?', 'Delete');
+  await alice.page.locator('.ask .bad').click();
+  await bob.page.locator('.quote', { hasText: 'an earlier message' }).waitFor();
+  assertContent([alice, bob]);
+});
+
+test('reactions: counted, with who, taken back by another press, the same after a reload', async () => {
+  const { alice, bob } = await two();
+  await alice.say('look');
+  await bob.sees('look');
+  await act(bob, 'look', 'React');
+  await bob.page.keyboard.type('thumb');
+  await bob.page.keyboard.press('Enter');
+  const reaction = (tab) => tab.page.locator('.reactions button');
+  await reaction(alice).waitFor();
+  assert.equal(await reaction(alice).textContent(), '👍 1');
+  assert.equal(await reaction(alice).getAttribute('title'), await bob.page.textContent('.me-name'));
+  await reaction(alice).focus();
+  await alice.page.keyboard.press('Enter');
+  await reaction(bob).getByText('👍 2').waitFor();
+  assert.equal(await reaction(alice).getAttribute('aria-pressed'), 'true');
+  await until('it keeps the focus', () => alice.page.evaluate(() => document.activeElement.closest('.reactions') !== null));
+  await reaction(bob).click();
+  await reaction(alice).getByText('👍 1').waitFor();
+  assert.equal(await reaction(bob).getAttribute('aria-pressed'), 'false');
+  await alice.offline();
+  await reaction(alice).click();
+  await reaction(alice).waitFor({ state: 'detached' });
+  await act(alice, 'look', 'React');
+  await alice.page.locator('.picker').getByLabel('tada').click();
+  assert.equal(await reaction(alice).textContent(), '🎉 1', 'it shows at once');
+  await alice.online();
+  for (const tab of [alice, bob]) await until('the rest arrives', async () => String(await reaction(tab).allTextContents()) === '🎉 1');
+  await bob.page.reload();
+  await bob.sees('look');
+  assert.deepEqual(await reaction(bob).allTextContents(), ['🎉 1']);
+  assertContent([alice, bob], { unreachable: true });
 });
 
 test('a draft outlives its tab, and stays in its room', async () => {

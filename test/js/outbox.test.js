@@ -182,6 +182,21 @@ test('a change waits behind what was written before it, keeps what it is through
   assert.notEqual(again.key, retract.key);
 });
 
+test('a reply and a reaction go out as such; a reaction that is refused is taken off', async () => {
+  const { outbox, sends } = await tab();
+  await outbox.add('general', 'yes', 'e1');
+  await outbox.change('general', { type: 'react', target: 'e1', emoji: '👍', on: true });
+  await settle();
+  assert.deepEqual(requestOf(sends[0]), { type: 'send', room: 'general', key: sends[0].key, text: 'yes', reply: 'e1' });
+  sends[0].resolve(1);
+  await settle();
+  assert.deepEqual(requestOf(sends[1]), { type: 'react', room: 'general', key: sends[1].key, target: 'e1', emoji: '👍', on: true });
+  sends[1].reject(refusal('forbidden'));
+  await settle();
+  outbox.heard('general', 1);
+  assert.deepEqual(outbox.list(), []);
+});
+
 test('what is not there any more need not be deleted; a change of it is refused', async () => {
   const { outbox, sends } = await tab();
   await outbox.change('general', { type: 'retract', target: 'e1' });

@@ -109,7 +109,7 @@ test('edits, retractions and what is gone show in the lines, and hold the chain 
       { event: 'f', text: 'text f', edited: false },
     ],
   );
-  timeline.append({ ...chain(['g'], { prev: 'f' })[0], type: 'edited', target: 'a', text: 'second edit' });
+  timeline.append({ ...chain(['g'], { prev: 'f' })[0], seq: 7, type: 'edited', target: 'a', text: 'second edit' });
   assert.equal(timeline.lines()[0].text, 'second edit');
 });
 
@@ -286,4 +286,117 @@ test('a merge says where each of its rooms broke', () => {
   random.joined(false, [], '');
   const { breaks } = merged([general, random]);
   assert.deepEqual(breaks.map(({ room, side, line }) => [room, side, line]), [['general', 'after', 'd'], ['random', 'before', '']]);
+});
+
+test('of what a person says of one emoji the last counts; who said it first stands first', () => {
+  const events = chain(['a', 'b', 'c', 'd', 'e', 'f'], { type: 'reacted', target: 'a', emoji: '👍', on: true });
+  events[0] = chain(['a'])[0];
+  Object.assign(events[1], { from: 'cathy' });
+  Object.assign(events[2], { from: 'bob' });
+  Object.assign(events[3], { from: 'bob', emoji: '🎉' });
+  Object.assign(events[4], { from: 'cathy', on: false });
+  Object.assign(events[5], { from: 'cathy' });
+  const at = (n) => timelineOf(events.slice(0, n)).lines()[0].reactions;
+  assert.deepEqual(at(4), [{ emoji: '👍', from: ['cathy', 'bob'] }, { emoji: '🎉', from: ['bob'] }]);
+  assert.deepEqual(at(5), [{ emoji: '👍', from: ['bob'] }, { emoji: '🎉', from: ['bob'] }]);
+  assert.deepEqual(at(6), [{ emoji: '👍', from: ['bob', 'cathy'] }, { emoji: '🎉', from: ['bob'] }]);
+});
+
+test('what was said of a message that was let go is there when it is loaded again', () => {
+  const events = chain(['a', 'b', 'c', 'd']);
+  events[2] = { ...events[2], type: 'edited', target: 'a', text: 'edited' };
+  const timeline = timelineOf(events);
+  timeline.trim(3);
+  timeline.prepend(events.slice(0, 1));
+  assert.equal(timeline.lines()[0].text, 'edited');
+});
+
+/** A number from a seed: the same ones in every run. */
+function numbers(seed) {
+  return (below) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+}
+
+/** A server's room: what is said in it, and what a reader who comes now is told of it. */
+class Feed {
+  events = [];
+  #next;
+
+  /** @param {(below: number) => number} next */
+  constructor(next) {
+    this.#next = next;
+  }
+
+  get head() {
+    return this.events.at(-1)?.event ?? '';
+  }
+
+  /** Somebody says or changes something; returns the event. */
+  say() {
+    const next = this.#next;
+    const seq = this.events.length + 1;
+    const messages = this.events.filter(({ type }) => type === 'message');
+    const target = messages[next(messages.length)];
+    const base = { room: 'general', seq, event: `e${seq}`, prev: this.head, from: ['alice', 'bob', 'cathy'][next(3)], at: new Date(seq * 1000).toISOString(), key: `k${seq}` };
+    const kind = target ? next(10) : 0;
+    /** @type {any} */
+    let event = { ...base, type: 'message', text: `text ${seq}`, ...(kind === 1 && { reply: target.event }) };
+    if (kind > 3) event = { ...base, type: 'edited', target: target?.event, from: target?.from, text: `edit ${seq}` };
+    if (kind > 5) event = { ...base, type: 'reacted', target: target?.event, emoji: ['👍', '🎉'][next(2)], on: next(3) > 0 };
+    if (kind === 9) {
+      event = { ...base, type: 'retracted', target: target?.event, from: target?.from };
+      this.events = this.events.map((each) => each === target || (each.type === 'edited' && each.target === target.event)
+        ? { type: 'gone', room: each.room, seq: each.seq, event: each.event, prev: each.prev } : each);
+    }
+    this.events.push(event);
+    return event;
+  }
+
+  /** The events after one, or the newest ones where that is too far back. */
+  join(after, most) {
+    const from = after ? this.events.findIndex(({ event }) => event === after) + 1 : -1;
+    const resumed = from > 0 && this.events.length - from <= most;
+    return { resumed, events: this.events.slice(resumed ? from : Math.max(0, this.events.length - most)), head: this.head };
+  }
+
+  older(before, limit) {
+    const end = this.events.findIndex(({ event }) => event === before);
+    return this.events.slice(Math.max(0, end - limit), end);
+  }
+}
+
+test('a page that lived through it all equals one that is loaded afresh', () => {
+  for (let seed = 1; seed <= 400; seed++) {
+    const next = numbers(seed);
+    const feed = new Feed(next);
+    const page = new Timeline();
+    let live = false;
+    const join = () => {
+      const { resumed, events, head } = feed.join(page.head, 5 + next(30));
+      page.joined(resumed, events, head);
+      live = true;
+    };
+    const older = (/** @type {Timeline} */ timeline) => timeline.first !== undefined && timeline.prepend(feed.older(timeline.first, 1 + next(12)));
+    for (let step = 0; step < 150; step++) {
+      const what = next(20);
+      if (what === 0) live = false;
+      else if (what === 1 || (!live && what < 5)) join();
+      else if (what === 2) page.trim(5 + next(20));
+      else if (what === 3) older(page);
+      else {
+        const event = feed.say();
+        if (live) assert.equal(page.append(event), 'added');
+        if (live && what === 4) assert.equal(page.append(event), 'repeat');
+      }
+    }
+    join();
+    const fresh = new Timeline();
+    const { events, head } = feed.join('', 20);
+    fresh.joined(false, events, head);
+    for (const timeline of [page, fresh]) while (timeline.hasOlder) older(timeline);
+    assert.deepEqual(page.lines(), fresh.lines(), `seed ${seed}`);
+    assert.equal(page.head, fresh.head);
+  }
 });

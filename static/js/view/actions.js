@@ -2,11 +2,14 @@
 
 import { text } from '../strings.js';
 import { find, icon, make } from './dom.js';
+import { pick } from './picker.js';
 
 /** @typedef {import('../timeline.js').Line} Line */
 
 /**
  * @typedef {object} Can what is offered for a line; absent where it is not
+ * @property {(emoji: string) => void} react
+ * @property {() => void} [reply]
  * @property {() => void} [edit]
  * @property {() => void} [remove]
  * @property {() => void} [copy]
@@ -14,6 +17,8 @@ import { find, icon, make } from './dom.js';
  */
 
 const ICONS = {
+  react: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12M5.5 9.5a3 3 0 0 0 5 0M6 6.2v.1M10 6.2v.1',
+  reply: 'M7 3 2.5 7.5 7 12M2.5 7.5H9a4.5 4.5 0 0 1 4.5 4.5v1',
   copy: 'M6 6h7v7H6zM10 6V3H3v7h3',
   unread: 'M2.5 4h11v8h-11zM2.5 4.5 8 9l5.5-4.5',
   edit: 'M10.5 3 13 5.5 5.5 13H3v-2.5z',
@@ -88,9 +93,22 @@ export class Actions {
     const can = this.#can(event);
     if (!can) return this.hide();
     this.#event = event;
-    const button = (/** @type {keyof typeof ICONS} */ name, /** @type {string} */ label, /** @type {(() => void) | undefined} */ does) =>
-      does ? [make('button', { title: label, label, click: () => (this.#leave(), does()) }, icon(ICONS[name]))] : [];
+    const button = (/** @type {keyof typeof ICONS} */ name, /** @type {string} */ label, /** @type {((near: DOMRect) => void) | undefined} */ does) => {
+      const click = () => {
+        const near = this.#bar.getBoundingClientRect();
+        this.#leave();
+        does?.(near);
+      };
+      return does ? [make('button', { title: label, label, click }, icon(ICONS[name]))] : [];
+    };
+    /** @param {DOMRect} near */
+    const react = async (near) => {
+      const emoji = await pick(near);
+      if (emoji) can.react(emoji);
+    };
     this.#bar.replaceChildren(
+      ...button('react', text.react, (near) => void react(near)),
+      ...button('reply', text.reply, can.reply),
       ...button('copy', text.copy, can.copy),
       ...button('unread', text.markUnread, can.unread),
       ...button('edit', text.edit, can.edit),

@@ -3,9 +3,11 @@
 import { textLength } from '../protocol.js';
 import { text } from '../strings.js';
 import { find, say } from './dom.js';
+import { quoted } from './lines.js';
 
 /** @typedef {import('../view.js').Open} Open */
 /** @typedef {import('../view.js').Page} Page */
+/** @typedef {import('../view.js').Draft} Draft */
 
 /** The rest of the limit is shown when it is smaller than this. */
 const SHOW_LEFT = 200;
@@ -26,10 +28,12 @@ export class Composer {
   #sendNext = false;
   /** What the last message met with. */
   #refusal = '';
+  /** What the new message replies to, '' for nothing. */
+  #reply = '';
   /** The event of the message that is changed here, '' while a new one is written. */
   #edits = '';
   /** The new message meanwhile. */
-  #stash = '';
+  #stash = { body: '', reply: '' };
   #about = find('about', HTMLElement);
   #aboutText = find('about-text', HTMLElement);
 
@@ -52,7 +56,7 @@ export class Composer {
       if (event.isComposing || event.keyCode === 229 || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === 'Enter') void this.#send();
       else if (event.key === 'ArrowUp' && this.#text.value === '' && !this.#edits) this.#editLast();
-      else if (event.key === 'Escape' && this.#edits) this.#cancel();
+      else if (event.key === 'Escape' && (this.#edits || this.#reply)) this.#cancel();
       else return;
       event.preventDefault();
       event.stopPropagation();
@@ -75,6 +79,7 @@ export class Composer {
     this.#form.hidden = open?.kind === 'universe';
     this.#text.disabled = !open;
     if (elsewhere) this.#open(open);
+    else if (!this.#edits) this.#sayReply();
     this.#written();
   }
 
@@ -102,15 +107,41 @@ export class Composer {
     const open = this.#page?.open;
     const line = open?.lines.find((each) => each.event === event);
     if (!open || !line) return;
-    if (!this.#edits) this.#stash = this.#text.value;
+    if (!this.#edits) this.#stash = { body: this.#text.value, reply: this.#reply };
     this.#edits = event;
     this.#text.value = open.changes.get(event)?.text ?? line.text;
     this.#refusal = '';
-    say(this.#aboutText, text.editing);
-    this.#about.hidden = false;
+    this.#say(text.editing);
     this.#written();
     this.#text.focus();
     this.#text.setSelectionRange(this.#text.value.length, this.#text.value.length);
+  }
+
+  /**
+   * Has the new message reply to one.
+   * @param {string} event
+   */
+  reply(event) {
+    this.#cancelEdit();
+    this.#reply = event;
+    this.#keep();
+    this.#sayReply();
+    this.#text.focus();
+  }
+
+  #sayReply() {
+    if (!this.#reply) return this.#say('');
+    const { from, body } = quoted(this.#page?.open?.lines ?? [], this.#reply);
+    this.#say(from === '' ? text.replying : text.replyingTo(from, body));
+  }
+
+  /**
+   * Says what is written here; '' for just a message.
+   * @param {string} words
+   */
+  #say(words) {
+    say(this.#aboutText, words);
+    this.#about.hidden = words === '';
   }
 
   /** Changes the last message of one's own. */
@@ -129,29 +160,40 @@ export class Composer {
 
   /** Goes back to the new message. */
   #cancel() {
-    if (this.#edits) this.#draft(this.#stash);
+    if (this.#edits) {
+      this.#cancelEdit();
+    } else {
+      this.#reply = '';
+      this.#say('');
+      this.#keep();
+    }
     this.#text.focus();
   }
 
-  /** @param {string} body of a new message */
-  #draft(body) {
+  #cancelEdit() {
+    if (this.#edits) this.#draft(this.#stash);
+  }
+
+  /** @param {Draft} draft */
+  #draft({ body, reply }) {
     this.#edits = '';
-    this.#about.hidden = true;
     this.#refusal = '';
-    say(this.#aboutText, '');
     this.#text.value = body;
+    this.#reply = reply;
+    this.#sayReply();
     this.#written();
   }
 
   /** Keeps the new message. Only what is done here does so: another tab may have another draft. */
   #keep() {
-    if (this.#name && !this.#edits) this.#on.draft(this.#name, this.#text.value);
+    if (this.#name && !this.#edits) this.#on.draft(this.#name, { body: this.#text.value, reply: this.#reply });
   }
 
   async #send() {
     const body = this.#text.value;
     const name = this.#name;
     const edits = this.#edits;
+    const reply = this.#reply;
     if (edits && body.trim() === '') {
       if (await this.#remove(edits)) this.#cancel();
       return;
@@ -162,19 +204,23 @@ export class Composer {
       return;
     }
     this.#sending = true;
-    const refusal = await (edits ? this.#change(name, edits, body) : this.#on.send(name, body));
+    const refusal = await (edits ? this.#change(name, edits, body) : this.#on.send(name, body, reply));
     this.#sending = false;
     if (this.#name === name && this.#edits === edits) this.#refusal = refusal;
     if (refusal === '' && edits) {
-      if (this.#edits === edits && this.#name === name) this.#cancel();
+      if (this.#edits === edits && this.#name === name) this.#cancelEdit();
     } else if (refusal === '' && this.#name === name && !this.#edits) {
       // What was typed while the message was being kept stays.
       if (this.#text.value.startsWith(body)) this.#text.value = this.#text.value.slice(body.length);
+      if (this.#reply === reply) {
+        this.#reply = '';
+        this.#say('');
+      }
       this.#keep();
       this.#sent();
     } else if (refusal === '' && !edits) {
       // It is no draft any more.
-      if (this.#on.drafted(name) === body) this.#on.draft(name, '');
+      if (this.#on.drafted(name).body === body) this.#on.draft(name, { body: '', reply: '' });
     }
     this.#written();
     if (this.#sendNext) {

@@ -113,9 +113,10 @@ export class List {
         if (next === old.element) next = old.element.nextElementSibling;
         const { activeElement } = document;
         const focused = old.element.contains(activeElement);
+        const place = [...old.element.querySelectorAll('button')].findIndex((button) => button === activeElement);
         old.element.remove();
         list.insertBefore(element, next);
-        if (focused) (activeElement === old.element ? element : element.querySelector('button'))?.focus();
+        if (focused) (place < 0 ? element : element.querySelectorAll('button')[place] ?? element).focus();
       } else if (element === next) {
         next = element.nextElementSibling;
       } else {

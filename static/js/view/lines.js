@@ -1,5 +1,7 @@
 // How a line of a conversation looks. Whatever people wrote enters as text, never as markup.
 
+import { reacted } from '../changes.js';
+import { plain } from '../markdown.js';
 import { mentions } from '../mentions.js';
 import { text } from '../strings.js';
 import { make, paint } from './dom.js';
@@ -9,9 +11,12 @@ import { rich } from './rich.js';
 /** @typedef {import('../timeline.js').Line} Line */
 /** @typedef {import('../store.js').Entry} Entry */
 /** @typedef {import('../changes.js').Changed} Changed */
+/** @typedef {{event: string, from: string, body: string}} Quoted a message that another replies to; without from where it is not here */
 
 /** Lines of one person within this time make a group, in milliseconds. */
 const GROUP_MS = 5 * 60_000;
+/** How much of a message is shown by one that replies to it. */
+const QUOTE_LENGTH = 160;
 /** A text with more lines, or code points, than these is folded. */
 const FOLD_LINES = 18;
 const FOLD_LENGTH = 1_600;
@@ -23,7 +28,7 @@ export class Lines {
   #unfolded = new Set();
 
   /**
-   * @param {import('../view.js').Handlers} handlers
+   * @param {import('../view.js').Handlers & {reveal: (event: string) => void}} handlers
    * @param {string} user
    */
   constructor(handlers, user) {
@@ -38,8 +43,9 @@ export class Lines {
    * @param {boolean} named whether to say its room
    * @param {Changed | undefined} change of it that is under way or was refused
    * @param {boolean} held whether what is under way waits for better times
+   * @param {Quoted | null} original what it replies to
    */
-  line(line, at, first, named, change, held) {
+  line(line, at, first, named, change, held, original) {
     const time = make('time', { title: text.moment(at) }, text.time(at));
     time.dateTime = line.at;
     const words = change?.text ?? line.text;
@@ -49,9 +55,11 @@ export class Lines {
       (last instanceof HTMLParagraphElement ? last : body).append(' ', make('span', { class: 'soft' }, `(${text.edited})`));
     }
     const by = first ? this.#by(line.from, named ? line.room : '', time) : [time, make('span', { class: 'unseen' }, `${line.from}: `)];
-    const item = make('li', { class: `line${first ? ' first' : ''}` }, ...by, body);
+    const item = make('li', { class: `line${first ? ' first' : ''}` }, ...by, ...(original ? [this.#quote(original)] : []), body);
     if (isLong(words)) item.append(this.#fold(line.event, body));
     if (mentions(words, this.#user)) item.classList.add('to-me');
+    const reactions = reacted(line.reactions, change, this.#user);
+    if (reactions.length > 0) item.append(this.#reactions(line, reactions));
     item.dataset['event'] = line.event;
     item.tabIndex = -1;
     if (!change) return item;
@@ -78,13 +86,38 @@ export class Lines {
    * @param {Entry} entry
    * @param {boolean} first
    * @param {boolean} held whether it waits for better times
+   * @param {Quoted | null} original what it replies to
    */
-  pending(entry, first, held) {
+  pending(entry, first, held, original) {
     const body = this.#body('text' in entry ? entry.text : text.aDeletion);
-    const line = make('li', { class: `line pending${first ? ' first' : ''}` }, ...(first ? this.#by(this.#user, '', null) : []), body);
+    const line = make('li', { class: `line pending${first ? ' first' : ''}` }, ...(first ? this.#by(this.#user, '', null) : []),
+      ...(original ? [this.#quote(original)] : []), body);
     line.classList.toggle('failed', entry.failure !== undefined);
     line.append(entry.failure === undefined ? make('p', { class: 'status' }, held ? text.waiting : text.sending) : this.#failed(entry));
     return line;
+  }
+
+  /** @param {Quoted} quoted */
+  #quote({ event, from, body }) {
+    const words = from === '' ? [body] : [make('bdi', { class: 'from' }, from), ' ', make('bdi', {}, body)];
+    return make('button', { class: 'quote', click: () => this.#on.reveal(event) }, make('span', { class: 'unseen' }, text.replyTo), ...words);
+  }
+
+  /**
+   * @param {Line} line
+   * @param {import('../timeline.js').Reaction[]} reactions
+   */
+  #reactions(line, reactions) {
+    const react = (/** @type {string} */ emoji, /** @type {boolean} */ on) =>
+      void this.#on.change(line.room, { type: 'react', target: line.event, emoji, on });
+    const buttons = reactions.map(({ emoji, from }) => {
+      const mine = from.includes(this.#user);
+      const who = text.reactedBy(from.map((name) => (name === this.#user ? text.you : name)));
+      const button = make('button', { title: who, label: `${emoji} ${from.length}: ${who}`, click: () => react(emoji, !mine) }, emoji, ' ', String(from.length));
+      button.ariaPressed = String(mine);
+      return button;
+    });
+    return make('p', { class: 'reactions' }, ...buttons);
   }
 
   /** @param {string} words */
@@ -117,7 +150,7 @@ export class Lines {
    * @param {Entry} entry
    */
   #failed({ key, type = 'send', failure = '' }) {
-    const why = { send: text.failed, edit: text.notEdited, retract: text.notDeleted }[type](failure);
+    const why = { send: text.failed, edit: text.notEdited, retract: text.notDeleted, react: text.failed }[type](failure);
     return make('p', { class: 'status refused' }, why, ' ',
       make('button', { class: 'link', click: () => this.#on.retry(key) }, text.retry), ' ',
       make('button', { class: 'link', click: () => this.#on.discard(key) }, type === 'send' ? text.delete : text.discard));
@@ -144,7 +177,7 @@ export class Lines {
 
 /**
  * Whether a line goes on the group of the former.
- * @param {Line | null} former
+ * @param {Pick<Line, 'from' | 'room' | 'at'> | null} former
  * @param {Pick<Line, 'from' | 'room' | 'at'>} line
  */
 export function follows(former, line) {
@@ -155,4 +188,16 @@ export function follows(former, line) {
 /** @param {string} words */
 function isLong(words) {
   return words.length > FOLD_LENGTH || words.split('\n', FOLD_LINES + 1).length > FOLD_LINES;
+}
+
+/**
+ * What a reply shows of the message that it is to: one line of it, without marks.
+ * @param {Line[]} lines
+ * @param {string} event
+ * @returns {Quoted}
+ */
+export function quoted(lines, event) {
+  const line = lines.findLast((each) => each.event === event);
+  if (!line) return { event, from: '', body: text.anEarlier };
+  return { event, from: line.from, body: plain(line.text).replace(/\s+/g, ' ').slice(0, QUOTE_LENGTH) };
 }

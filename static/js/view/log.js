@@ -1,9 +1,10 @@
 // The lines of the open conversation: which are on the page, and what stays in sight.
 
+import { isWritten } from '../changes.js';
 import { text } from '../strings.js';
 import { Actions, confirmed } from './actions.js';
 import { List, find, make, say } from './dom.js';
-import { Lines, follows } from './lines.js';
+import { Lines, follows, quoted } from './lines.js';
 
 /** @typedef {import('../timeline.js').Line} Line */
 /** @typedef {import('../view.js').Open} Open */
@@ -62,7 +63,7 @@ export class Log {
     this.#user = user;
     this.#composer = composer;
     this.#actions = new Actions((event) => this.#can(event), () => composer.focus());
-    this.#looks = new Lines(handlers, user);
+    this.#looks = new Lines({ ...handlers, reveal: (event) => void this.reveal(event) }, user);
     this.#frame.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     const resized = new ResizeObserver(() => {
       this.#look();
@@ -137,7 +138,7 @@ export class Log {
     const now = new Date();
     /** @type {Item[]} */
     const items = [];
-    /** @type {Line | null} */
+    /** @type {Pick<Line, 'from' | 'room' | 'at'> | null} */
     let former = null;
     let day = '';
     const changes = open?.changes;
@@ -172,10 +173,11 @@ export class Log {
       const first = !follows(former, line);
       const change = changes?.get(line.event);
       if (change) shown.add(line.event);
+      const original = line.reply ? quoted(all, line.reply) : null;
       items.push({
         key: line.event,
-        sign: `${first} ${named} ${line.edited} ${line.text}${change ? `${held} ${signOf(change)}` : ''}`,
-        make: () => this.#looks.line(line, at, first, named, change, held),
+        sign: JSON.stringify([first, named, line.edited, line.text, line.reactions, original, change && [held, change, [...change.reactions]]]),
+        make: () => this.#looks.line(line, at, first, named, change, held, original),
       });
       former = line;
       broken(`after ${line.event}`);
@@ -186,13 +188,14 @@ export class Log {
     for (const entry of this.#atEnd ? [...open?.pending ?? [], ...lost] : []) {
       const line = { from: user, room: entry.room, at: new Date(entry.at).toISOString() };
       const first = !follows(former, line);
+      const original = isWritten(entry) && entry.reply ? quoted(all, entry.reply) : null;
       items.push({
         // Under the key of the wire, so that it stays in its place while its states change.
         key: `pending ${entry.key}`,
-        sign: `${first} ${held} ${entry.failure ?? ''}`,
-        make: () => this.#looks.pending(entry, first, held),
+        sign: JSON.stringify([first, held, entry.failure, original]),
+        make: () => this.#looks.pending(entry, first, held, original),
       });
-      former = { ...line, event: '', seq: 0, key: entry.key, text: '', edited: false };
+      former = line;
     }
     if (quietly) {
       this.#frame.ariaBusy = 'true';
@@ -224,6 +227,8 @@ export class Log {
     const body = change?.text ?? line.text;
     const own = line.from === this.#user;
     return {
+      react: (emoji) => void this.#on.change(line.room, { type: 'react', target: event, emoji, on: true }),
+      ...(open.kind !== 'universe' && { reply: () => this.#composer.reply(event) }),
       ...(navigator.clipboard && { copy: () => void navigator.clipboard.writeText(body).catch(() => {}) }),
       ...(!own && open.kind !== 'universe' && { unread: () => this.#on.markUnread(open.name, event) }),
       ...(own && open.kind !== 'universe' && { edit: () => this.#composer.edit(event) }),
@@ -378,11 +383,6 @@ export class Log {
     const seen = this.#follows && document.visibilityState === 'visible';
     this.#on.watch(seen ? this.#page?.open?.name ?? '' : '');
   }
-}
-
-/** @param {import('../changes.js').Changed} change */
-function signOf({ text, gone, waits, failed }) {
-  return JSON.stringify([text, gone, waits, failed.map(({ key, failure }) => [key, failure])]);
 }
 
 /**
