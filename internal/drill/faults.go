@@ -203,7 +203,7 @@ func socketsMoved(row *Row) error {
 
 func dataLost(row *Row) error {
 	if row.LostByRedis == 0 {
-		return errors.New("Redis lost nothing")
+		return errors.New("nothing was lost with Redis")
 	}
 	return nil
 }
