@@ -183,7 +183,10 @@ const view = new View({
   },
   drafted: (name) => ({ body: remembered(`draft:${user}:${name}`) ?? '', reply: remembered(`reply:${user}:${name}`) ?? '' }),
   settings,
-  set: (changes) => remember(`settings:${user}`, JSON.stringify({ ...settings(), ...changes })),
+  set: (changes) => {
+    remember(`settings:${user}`, JSON.stringify({ ...settings(), ...changes }));
+    render();
+  },
   tryNow: () => connection.kick(true),
   diagnose: () => ({
     instance,
@@ -380,6 +383,7 @@ function page() {
     rooms: all.filter((room) => room.joined && !direct(room)).map(listed),
     directs: all.filter((room) => room.joined && direct(room)).map(listed),
     others: all.filter((room) => !room.joined && !direct(room)).map(listed),
+    quiet: settings().quiet,
     known: [...new Set(all.flatMap(({ here }) => [...here]))].sort((a, b) => a.localeCompare(b)),
     open: openPage(),
     state: connection.state,
@@ -473,6 +477,7 @@ function remember(key, value) {
 }
 
 for (const name of ['focus', 'blur']) addEventListener(name, look);
+addEventListener('storage', render); // another tab's settings
 addEventListener('hashchange', () => void (named() && open(named())));
 for (const name of ['online', 'offline', 'pageshow']) addEventListener(name, () => connection.kick());
 document.addEventListener('resume', () => connection.kick());

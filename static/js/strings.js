@@ -99,6 +99,8 @@ export function speak(words, locale) {
     /** @param {string} name */
     offerRoom: (name) => fill(words.offerRoom, { name }),
     /** @param {string} name */
+    offerPrivate: (name) => fill(words.offerPrivate, { name }),
+    /** @param {string} name */
     offerPerson: (name) => fill(words.offerPerson, { name }),
     /** @param {string} from @param {string} text */
     heard: (from, text) => fill(words.heard, { from, text }),

@@ -4,17 +4,20 @@
  * @typedef {object} Target
  * @property {string} name what opens it
  * @property {string} label what people call it
- * @property {'universe' | 'room' | 'person'} kind
+ * @property {'universe' | 'room' | 'private' | 'person'} kind
  * @property {boolean} known whether this person is in it, or has talked there
  * @property {number} unread
  * @property {number} mentions
  */
 
+/** What people write before a name to say what it is. */
+const SIGNS = Object.freeze({ room: '#', private: '~', person: '@' });
+
 /**
  * Those that fit, the best first: what begins with the words before what only has them in it; then what is unread, and
  * what one is in. Without words all, what is unread first.
  * @param {Target[]} targets
- * @param {string} query `#` before it asks for a room, `@` for a person
+ * @param {string} query `#` before it asks for a room, `~` for a private one, `@` for a person
  */
 export function fitting(targets, query) {
   const { words, kind } = read(query);
@@ -30,22 +33,23 @@ export function fitting(targets, query) {
  * What could be joined or begun by this name, where nothing has it.
  * @param {Target[]} targets
  * @param {string} query
- * @returns {Array<{name: string, kind: 'room' | 'person'}>}
+ * @returns {Array<{name: string, kind: 'room' | 'private' | 'person'}>}
  */
 export function offered(targets, query) {
   const { words, kind, typed } = read(query);
   // Names have no spaces, and begin with a letter or a digit: whether one will do is the server's to say.
   if (!/^[\p{Letter}\p{Number}]\S*$/u.test(typed)) return [];
-  const kinds = /** @type {const} */ (['room', 'person']).filter((each) => !kind || kind === each);
+  /** @type {Array<keyof typeof SIGNS>} */
+  const kinds = kind ? [kind] : ['room', 'person'];
   return kinds
     .filter((kind) => !targets.some((target) => target.kind === kind && fold(target.label) === words))
-    .map((kind) => ({ kind, name: kind === 'person' ? `@${typed}` : typed }));
+    .map((kind) => ({ kind, name: kind === 'room' ? typed : SIGNS[kind] + typed }));
 }
 
 /** @param {string} query */
 function read(query) {
-  const sign = query.trim()[0];
-  const kind = sign === '#' ? /** @type {const} */ ('room') : sign === '@' ? /** @type {const} */ ('person') : null;
+  const kinds = /** @type {Array<keyof typeof SIGNS>} */ (Object.keys(SIGNS));
+  const kind = kinds.find((each) => query.trim().startsWith(SIGNS[each]));
   const typed = kind ? query.trim().slice(1) : query.trim();
   return { kind, typed, words: fold(typed) };
 }

@@ -54,6 +54,7 @@ import { Switcher } from './view/switcher.js';
  * @property {Listed[]} rooms
  * @property {Listed[]} directs
  * @property {Listed[]} others
+ * @property {boolean} quiet whether this person is not to be disturbed
  * @property {string[]} known people whom this person may want to write to
  * @property {Open | null} open
  * @property {string} state of the connection, for styles and tests
@@ -108,6 +109,7 @@ export class View {
   #log;
   #composer;
   #announcer;
+  #quiet = find('quiet', HTMLElement);
   #switcher;
   /** @type {Page | null} */
   #page = null;
@@ -189,6 +191,7 @@ export class View {
     this.#log.render(page, elsewhere);
     this.#log.seen();
     this.#announcer.render(open);
+    this.#quiet.hidden = !page.quiet;
     this.#switcher.render(targets(page));
   }
 
@@ -249,7 +252,7 @@ function targets({ user, universe, rooms, directs, others, known }) {
   /** @param {import('./switcher.js').Target['kind']} kind @param {boolean} known */
   const as = (kind, known) => (/** @type {Listed} */ listed) => ({ ...listed, kind, known });
   return [
-    ...rooms.map(as('room', true)),
+    ...rooms.map((room) => as(isPrivate(room.name) ? 'private' : 'room', true)(room)),
     ...directs.map(as('person', true)),
     as('universe', true)(universe),
     ...others.map(as('room', false)),

@@ -190,6 +190,7 @@ test('notifications: asked for by a button only, one tab tells what is for one w
 
   await page.click('#settings-open');
   await page.getByLabel('Do not disturb').check();
+  await page.waitForSelector('#quiet'); // it is not forgotten
   await page.keyboard.press('Escape');
   await alice.goto('general');
   await go(true);

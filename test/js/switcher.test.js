@@ -26,9 +26,13 @@ test('what begins with the words comes before what has them in it, and that befo
   assert.deepEqual(labels('xyz'), []);
 });
 
-test('# asks for rooms, @ for people', () => {
+test('# asks for rooms, ~ for private ones, @ for people', () => {
   assert.deepEqual(labels('#gen'), ['general', 'oxygen']);
   assert.deepEqual(labels('@gen'), ['@general']);
+  const secret = target('garden', { kind: 'private' });
+  assert.equal(fitting([...targets, secret], 'ga')[0], secret);
+  assert.deepEqual(fitting([...targets, secret], '~g'), [secret]);
+  assert.equal(fitting([...targets, secret], '#ga').includes(secret), false);
   assert.deepEqual(labels('@'), ['@dëniz', '@general']);
 });
 
@@ -38,5 +42,6 @@ test('what has no such name yet can be joined, made, or written to', () => {
   assert.deepEqual(offered(targets, '@erin'), [{ kind: 'person', name: '@erin' }]);
   assert.deepEqual(offered(targets, 'general'), [], 'there is a room and a person of this name');
   assert.deepEqual(offered(targets, 'Design'), [{ kind: 'person', name: '@Design' }]);
-  for (const none of ['', '#', '@', 'two words', '-x', '🙂']) assert.deepEqual(offered(targets, none), []);
+  assert.deepEqual(offered(targets, '~lunch'), [{ kind: 'private', name: '~lunch' }]);
+  for (const none of ['', '#', '~', '@', 'two words', '-x', '🙂']) assert.deepEqual(offered(targets, none), []);
 });

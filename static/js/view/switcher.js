@@ -7,6 +7,8 @@ import { make, paint, say } from './dom.js';
 
 /** @typedef {import('../switcher.js').Target} Target */
 
+const SIGILS = Object.freeze({ universe: '∗', room: '#', private: '~', person: '' });
+const OFFERS = Object.freeze({ room: text.offerRoom, private: text.offerPrivate, person: (/** @type {string} */ name) => text.offerPerson(name.slice(1)) });
 /** The most that are shown. */
 const MOST = 12;
 
@@ -80,7 +82,7 @@ export class Switcher {
       }),
       ...offers.map(({ name, kind }) => ({
         name,
-        children: [mark(kind, name.replace('@', '')), make('span', { class: 'offer' }, kind === 'room' ? text.offerRoom(name) : text.offerPerson(name.slice(1)))],
+        children: [mark(kind, name.replace('@', '')), make('span', { class: 'offer' }, OFFERS[kind](name))],
       })),
     ];
     this.#names = entries.map(({ name }) => name);
@@ -118,7 +120,7 @@ export class Switcher {
  * @param {string} label
  */
 function mark(kind, label) {
-  const mark = make('span', { class: kind === 'person' ? 'avatar' : 'sigil' }, kind === 'room' ? '#' : kind === 'universe' ? '∗' : '');
+  const mark = make('span', { class: kind === 'person' ? 'avatar' : 'sigil' }, SIGILS[kind]);
   mark.ariaHidden = 'true';
   if (kind === 'person') paint(mark, label);
   return mark;
