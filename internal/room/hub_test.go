@@ -371,8 +371,8 @@ func TestAResumeComesInParts(t *testing.T) {
 	rdb, _ := chattest.Embedded(t)
 	in := newInstance(t, rdb, "one")
 	start := in.say("general", "start")
-	text := strings.Repeat("x", 4000)
-	const all = 900 // 3.7 MB
+	text := strings.Repeat("x", 60_000)
+	const all = 60 // 3.6 MB
 	for range all {
 		in.say("general", text)
 	}
@@ -402,7 +402,7 @@ func TestAResumeComesInParts(t *testing.T) {
 		t.Fatalf("%d objects, %v", len(batch), err)
 	}
 
-	for range 200 {
+	for range 20 {
 		in.say("general", text)
 	}
 	bob := in.listen("bob")
