@@ -67,6 +67,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	history := flags.String("history", "", "write all that happened to this `file`, for drill judge")
 	breaks := flags.String("break", "", "build a chatd that makes this `mistake` on purpose; the drill must find it")
 	url := flags.String("url", "", "put people on the system at this `URL`, which is your own, instead of starting one; no faults but yours")
+	loginsFrom := flags.String("logins", "", "with -url, where guests are not allowed: the `file` with a name and a cookie jsessionid in each line")
 	minutes := flags.Float64("minutes", 5, "with -url: `number` of minutes, 0.1 to 1440")
 	command := flags.String("exec", "", "with -url: a shell `command` that is the fault, run after a quarter of the time")
 	browsers := flags.Int("browsers", 0, "`number` of headless Chromiums among the people, 0 to 10; needs node, chromium and npm ci")
@@ -106,6 +107,25 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	}
 	if *minutes < 0.1 || *minutes > 1440 {
 		return fmt.Errorf("-minutes %v: want 0.1 to 1440", *minutes)
+	}
+	var logins []drill.Login
+	switch {
+	case *url == "" && *loginsFrom != "":
+		return errors.New("-logins is for -url: guests are allowed on a system started here")
+	case *loginsFrom != "" && *browsers > 0:
+		return errors.New("-logins and -browsers: browsers log in as guests")
+	case *loginsFrom != "":
+		f, err := os.Open(*loginsFrom)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if logins, err = drill.ReadLogins(f); err != nil {
+			return fmt.Errorf("-logins %s: %w", *loginsFrom, err)
+		}
+		if len(logins) < *people {
+			return fmt.Errorf("-logins %s: %d logins, and -people is %d", *loginsFrom, len(logins), *people)
+		}
 	}
 	switch {
 	case *url == "" && *command != "":
@@ -155,7 +175,7 @@ func run(ctx context.Context, args []string, out *os.File) error {
 	}
 	p := newProgress(out)
 	opts := drill.Options{
-		Faults: faults, Random: *random, Seed: *seed, People: *people, Rooms: *rooms, Pace: *pace, Instances: *instances,
+		Faults: faults, Random: *random, Seed: *seed, People: *people, Rooms: *rooms, Pace: *pace, Logins: logins, Instances: *instances,
 		Dir: *dir, Chatd: *chatd, Browsers: *browsers, Script: script, Progress: p.say, Row: p.row,
 	}
 	if file != nil {

@@ -43,8 +43,11 @@ func TestWrongArgumentsAreSaidBeforeAnythingStarts(t *testing.T) {
 		"-exec true":                         "-exec is for -url",
 		"-url http://127.0.0.1:1 -plan kill": "runs already",
 		"-url http://127.0.0.1:1 -random 1m": "runs already",
-		"kill":                               `unexpected argument "kill"`,
-		"judge":                              "usage",
+		"-logins x":                          "-logins is for -url",
+		"-url http://127.0.0.1:1 -logins " + filepath.Join("no", "such"): "no such file",
+		"-url http://127.0.0.1:1 -logins " + os.DevNull:                  "0 logins, and -people is 60",
+		"kill":  `unexpected argument "kill"`,
+		"judge": "usage",
 		"judge " + filepath.Join("no", "such.jsonl"): "no such file",
 	} {
 		_, err := call(t, strings.Fields(args)...)

@@ -73,6 +73,7 @@ type person struct {
 	rooms []string
 	talks bool
 	all   bool // reads universe
+	given bool // the login is an operator's, and there is no other
 	rand  *rand.Rand
 	line  *line
 	jar   http.CookieJar
@@ -112,6 +113,7 @@ type gathering struct {
 	rooms     int
 	pace      time.Duration
 	seed      uint64
+	logins    []Login            // theirs; nil: guests, with names of their own
 	universe  bool               // one in thirty reads universe
 	immediate bool               // they come back at once, all together
 	way       func(n int) string // host:port that the n-th dials instead of url's; "" for url's; nil: all do
@@ -152,6 +154,13 @@ func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 		if p.jar, err = cookiejar.New(nil); err != nil {
 			stop()
 			return nil, err
+		}
+		if g.logins != nil {
+			p.name, p.given = g.logins[n].Name, true
+			if err := g.logins[n].into(p.jar, g.url); err != nil {
+				stop()
+				return nil, err
+			}
 		}
 		if p.Client, err = client.New(client.Options{URL: g.url, User: p.name, Observer: p, Immediate: g.immediate,
 			Transport: p.line.transport, Jar: p.jar, Keep: 256}); err != nil {
@@ -215,8 +224,12 @@ func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 	return c, nil
 }
 
-// login logs in, as often as it takes.
+// login logs in, as often as it takes. A login that was given is there.
 func (p *person) login(ctx context.Context) error {
+	if p.given {
+		p.crowd.rec.add(judge.Entry{Kind: judge.LoggedIn, Client: p.name, User: p.name})
+		return nil
+	}
 	for {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
 		err := p.Client.Login(try)
@@ -239,7 +252,7 @@ func (p *person) live(ctx context.Context) {
 	p.crowd.rec.add(judge.Entry{Kind: judge.Opened, Client: p.name, User: p.name})
 	for {
 		err := p.Run(ctx)
-		if !errors.Is(err, client.ErrLoggedOut) || p.login(ctx) != nil {
+		if !errors.Is(err, client.ErrLoggedOut) || p.given || p.login(ctx) != nil {
 			return
 		}
 	}
@@ -482,8 +495,11 @@ func (c *crowd) settle(ctx context.Context, name string, within time.Duration) e
 }
 
 // page reads all that rooms hold, with a fresh login, or that in the jar if it is not
-// nil.
+// nil; where logins are given, with one of those.
 func (c *crowd) page(ctx context.Context, name string, jar http.CookieJar, rooms ...string) (map[string][]client.Event, error) {
+	if jar == nil && c.people[0].given {
+		name, jar = c.people[0].name, c.people[0].jar
+	}
 	l := newLine("")
 	defer l.cut()
 	fresh, err := client.New(client.Options{URL: c.url, User: name, Transport: l.transport, Jar: jar})

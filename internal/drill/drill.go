@@ -35,6 +35,8 @@ type Options struct {
 	Rooms  int
 	Pace   time.Duration // between two messages of one person, on average
 
+	Logins []Login // for Watch, as many as People; nil: guests
+
 	Instances int
 	Dir       string // a short path: logs, sockets, Redis's data
 	Chatd     string // the program; see cluster.Build
@@ -260,7 +262,7 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 	d.say("%s: %d people come", f.Name, d.People)
 	coming, cancel := context.WithTimeout(ctx, gatherWithin)
 	defer cancel()
-	g := gathering{name: name, url: url, people: d.People, rooms: d.Rooms, pace: d.Pace, seed: d.Seed + uint64(d.n),
+	g := gathering{name: name, url: url, people: d.People, rooms: d.Rooms, pace: d.Pace, seed: d.Seed + uint64(d.n), logins: d.Logins,
 		universe: d.cluster != nil, immediate: f.herd} // who reads all rooms of somebody's own system is no guest
 	if d.links != nil { // one in three takes the link
 		way := d.links.people(d.cluster.HAProxy.Addr)

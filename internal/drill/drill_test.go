@@ -223,6 +223,18 @@ func TestNobodyWaitsForWhatStandsBeforeANewView(t *testing.T) {
 	}
 }
 
+func TestLoginsAreReadLineByLine(t *testing.T) {
+	logins, err := ReadLogins(strings.NewReader("# ours\nalice a.b\n\n bob  jsessionid=chatd-1~c.d\n"))
+	if want := []Login{{"alice", "a.b"}, {"bob", "chatd-1~c.d"}}; err != nil || !slices.Equal(logins, want) {
+		t.Errorf("got %v, %v", logins, err)
+	}
+	for text, want := range map[string]string{"alice": "line 1: want a name and a cookie", "alice a.b\nalice c.d": "line 2: alice is there already"} {
+		if _, err := ReadLogins(strings.NewReader(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
 // A join of universe brings little of each room where there are many.
 func TestReaderOfUniverseMayBeTooFarBehind(t *testing.T) {
 	p := alice(&bytes.Buffer{})

@@ -3,13 +3,17 @@
 package drill
 
 import (
+	"bytes"
 	"fmt"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"chatd/internal/client"
 	"chatd/internal/cluster"
 )
 
@@ -113,12 +117,35 @@ func TestWatch(t *testing.T) {
 	if row := result.Rows[0]; !result.Held() || row.SocketsLost == 0 || row.OfflineLongest == 0 || row.Confirmed == 0 {
 		t.Errorf("got %+v", row)
 	}
+	// With logins that the owner made, as where guests are not allowed.
+	at, err := url.Parse(c.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range opts.People {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := client.New(client.Options{URL: c.URL(), User: fmt.Sprint("own-", n), Jar: jar})
+		if err == nil {
+			err = own.Login(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts.Logins = append(opts.Logins, Login{own.User(), jar.Cookies(at)[0].Value})
+	}
+	var history bytes.Buffer
+	opts.History = &history
 	result, err = Watch(t.Context(), opts, c.URL(), time.Second, "echo no such luck; false")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if row := result.Rows[0]; result.Held() || !strings.Contains(row.Broken[0], "no such luck") {
 		t.Errorf("a command that failed: %+v", row)
+	} else if row.Confirmed == 0 || len(row.Broken) != 1 || !strings.Contains(history.String(), `"user":"own-19"`) || strings.Contains(history.String(), `"user":"d`) {
+		t.Errorf("with logins: %+v", row)
 	}
 }
 

@@ -16,8 +16,8 @@ const (
 
 // Watch puts people on the system at url, which is somebody's own, for so long, and
 // makes no fault, but for command, which a shell runs once after a quarter of the
-// time; "" for none. It counts like Run. Guests must be allowed to log in, and Dir,
-// Chatd, Faults and Random are not used.
+// time; "" for none. It counts like Run. Guests must be allowed to log in, or
+// Logins given; Dir, Chatd, Faults and Random are not used.
 func Watch(ctx context.Context, opts Options, url string, long time.Duration, command string) (*Result, error) {
 	d := begin(opts)
 	result := &Result{Seed: opts.Seed, Began: time.Now()}
