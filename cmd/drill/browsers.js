@@ -53,7 +53,12 @@ const commands = {
     const { page } = people.get(name);
     if ((await page.textContent('#title')) !== room) await open(page, room);
     return {
-      lines: await page.locator('.line:not(.pending) .text').allTextContents(),
+      // Without the word that says that a line was edited.
+      lines: await page.locator('.line:not(.pending) .text').evaluateAll((texts) => texts.map((text) => {
+        const copy = text.cloneNode(true);
+        for (const note of copy.querySelectorAll('span.soft')) note.remove();
+        return copy.textContent.trimEnd();
+      })),
       pending: await page.locator('.line.pending').count(),
     };
   },

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"chatd/internal/chat"
 	"chatd/internal/client"
 )
 
@@ -126,7 +127,7 @@ func (b *browsers) judge(ctx context.Context, truth func(context.Context, ...str
 				if err := b.ask("lines", map[string]string{"name": who, "room": room}, &page); err != nil {
 					return nil, err
 				}
-				if what := wrongPage(page.Lines, page.Pending, texts(feed[room])); what != "" {
+				if what := wrongPage(page.Lines, page.Pending, feed[room]); what != "" {
 					wrong = append(wrong, fmt.Sprintf("the page of %s in %s: %s", who, room, what))
 				}
 			}
@@ -152,10 +153,27 @@ func (b *browsers) judge(ctx context.Context, truth func(context.Context, ...str
 	}
 }
 
-func texts(events []client.Event) []string {
+// lines are what a page shows of a feed: each message with its newest text, but for
+// those that were taken back.
+func lines(feed []client.Event) []string {
+	newest, gone := map[chat.EventID]string{}, map[chat.EventID]bool{}
+	for _, ev := range feed {
+		switch ev.Type {
+		case chat.Edited:
+			newest[ev.Target] = ev.Text
+		case chat.Retracted:
+			gone[ev.Target] = true
+		}
+	}
 	var all []string
-	for _, ev := range events {
-		all = append(all, ev.Text)
+	for _, ev := range feed {
+		if ev.Type == chat.Message && !gone[ev.ID] {
+			text, edited := newest[ev.ID]
+			if !edited {
+				text = ev.Text
+			}
+			all = append(all, text)
+		}
 	}
 	return all
 }
@@ -176,20 +194,26 @@ func wrongFeed(feed []client.Event, said map[string][]string) (wrong []string) {
 	return wrong
 }
 
-// pageLines is what a page shows at least, where there is so much: what a join brings.
-const pageLines = 50
+// pageEvents are what a page has at least, where there are so many: what a join brings.
+const pageEvents = 50
 
-// wrongPage says how a page's lines are not the end of the feed; "" if they are.
-func wrongPage(lines []string, pending int, feed []string) string {
+// wrongPage says how what a page shows is not the end of the feed; "" if it is.
+func wrongPage(shown []string, pending int, feed []client.Event) string {
+	all, least := lines(feed), len(lines(feed[max(0, len(feed)-pageEvents):]))
 	switch {
 	case pending > 0:
 		return fmt.Sprintf("%d lines still wait", pending)
-	case len(lines) < min(len(feed), pageLines):
-		return fmt.Sprintf("only %d lines, and the feed has %d", len(lines), len(feed))
-	case len(lines) > len(feed):
-		return fmt.Sprintf("%d lines, and the feed has %d", len(lines), len(feed))
-	case !slices.Equal(lines, feed[len(feed)-len(lines):]):
-		return fmt.Sprintf("its %d lines are not the last of the feed's %d", len(lines), len(feed))
+	case len(shown) < least:
+		return fmt.Sprintf("only %d lines, and the end of the feed has %d", len(shown), least)
+	case len(shown) > len(all):
+		return fmt.Sprintf("%d lines, and the feed has %d", len(shown), len(all))
+	case !slices.Equal(shown, all[len(all)-len(shown):]):
+		all = all[len(all)-len(shown):]
+		n := 0
+		for shown[n] == all[n] {
+			n++
+		}
+		return fmt.Sprintf("its %d lines are not the last of the feed: line %d is %q, and there is %q", len(shown), n+1, shown[n], all[n])
 	}
 	return ""
 }

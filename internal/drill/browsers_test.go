@@ -6,15 +6,20 @@ import (
 	"strings"
 	"testing"
 
+	"chatd/internal/chat"
 	"chatd/internal/client"
 )
 
 func TestPageShowsTheEndOfTheFeed(t *testing.T) {
 	feed := []string{"a", "b", "c"}
-	for n := range pageLines {
+	for n := range pageEvents {
 		feed = append([]string{fmt.Sprint("before ", n)}, feed...)
 	}
-	page := func(last ...string) []string { return append(slices.Clone(feed[:pageLines]), last...) }
+	var events []client.Event
+	for n, text := range feed {
+		events = append(events, client.Event{ID: chat.EventID(fmt.Sprint(n)), Type: chat.Message, Text: text})
+	}
+	page := func(last ...string) []string { return append(slices.Clone(feed[:pageEvents]), last...) }
 	for name, c := range map[string]struct {
 		lines   []string
 		pending int
@@ -30,10 +35,21 @@ func TestPageShowsTheEndOfTheFeed(t *testing.T) {
 		"waits":   {feed, 1, "still wait"},
 		"empty":   {nil, 0, "only 0"},
 	} {
-		got := wrongPage(c.lines, c.pending, feed)
+		got := wrongPage(c.lines, c.pending, events)
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+func TestPageShowsTheNewestTextAndNothingThatWasTakenBack(t *testing.T) {
+	ev := func(id, kind, target, text string) client.Event {
+		return client.Event{ID: chat.EventID(id), Type: kind, Target: chat.EventID(target), Text: text}
+	}
+	feed := []client.Event{ev("1", chat.Gone, "", ""), ev("2", chat.Message, "", "hallo"), ev("3", chat.Message, "", "not sent to you"),
+		ev("4", chat.Edited, "2", "hello"), ev("5", chat.Retracted, "3", ""), ev("6", chat.Edited, "2", "hello!"), ev("7", chat.Message, "", "bye")}
+	if got, want := lines(feed), []string{"hello!", "bye"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

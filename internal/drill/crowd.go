@@ -88,6 +88,7 @@ type person struct {
 	longest time.Duration     // longest time without one
 	on      string            // the instance of the newest socket
 	said    int
+	outs    int               // how often the login ended
 	wrote   map[string]string // key -> room of lines that may be changed once they are confirmed
 	mine    []own             // the newest of those
 	held    bool              // it stopped reading for a while: its delays are its own

@@ -93,10 +93,18 @@ func revoke(ctx context.Context, a *act) error {
 		if err != nil {
 			return err
 		}
+		c.rec.mu.Lock()
+		outs := p.outs
+		c.rec.addLocked(judge.Entry{Kind: judge.Ending, Client: p.name, User: p.name})
+		c.rec.mu.Unlock()
 		for {
-			c.rec.add(judge.Entry{Kind: judge.Ended, Client: p.name, User: p.name})
 			err := other.Logout(ctx)
 			if err == nil {
+				c.rec.mu.Lock()
+				if p.outs == outs { // else they may be in again already
+					c.rec.addLocked(judge.Entry{Kind: judge.Ended, Client: p.name, User: p.name})
+				}
+				c.rec.mu.Unlock()
 				break
 			}
 			if err := a.pass(ctx, loginRetry); err != nil {

@@ -187,6 +187,7 @@ func (p *person) Observe(f client.Fact) {
 	case client.LoggedOut:
 		add(judge.Entry{Kind: judge.LoggedOut, Note: f.How})
 		c.out++
+		p.outs++
 	}
 }
 

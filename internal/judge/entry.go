@@ -36,6 +36,9 @@ const (
 	Gap Kind = "gap"
 	// Wrong says that Client saw the server break the contract; Note says how.
 	Wrong Kind = "wrong"
+	// Ending says that the login of Client is being ended: it may be told at any
+	// moment, and is served until Ended.
+	Ending Kind = "ending"
 	// Ended says that the logins of User, or only that of Client, ended with cause.
 	Ended Kind = "ended"
 	// LoggedOut says that Client was told to log in again.

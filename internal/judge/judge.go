@@ -187,6 +187,9 @@ func (j *Judge) Add(e Entry) int {
 		v.open = true
 	case Wrong:
 		j.fault(Fault{At: e.At, What: "wrong", Room: e.Room, Client: e.Client, Detail: e.Note})
+	case Ending:
+		c := j.client(e.Client)
+		c.out, c.since = true, time.Time{}
 	case Ended:
 		if e.Client != "" {
 			c := j.client(e.Client)
@@ -226,7 +229,7 @@ func (j *Judge) login(e Entry, c *client) {
 			j.fault(Fault{At: e.At, What: "wrongly out", Client: e.Client, Detail: "nothing had ended this login"})
 		}
 	case Confirmed, Shown, Replaced:
-		if out && e.At.Sub(since) > Grace {
+		if out && !since.IsZero() && e.At.Sub(since) > Grace {
 			j.fault(Fault{At: e.At, What: "wrongly in", Room: e.Room, Client: e.Client, Key: e.Event.Key, ID: e.Event.ID,
 				Detail: fmt.Sprintf("served %v after the login had ended", e.At.Sub(since))})
 		}

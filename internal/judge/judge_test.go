@@ -184,6 +184,8 @@ func TestWhatIsAFault(t *testing.T) {
 		{"logged out everywhere", []judge.Entry{{Kind: judge.LoggedIn, Client: "b", User: "bob"}, {Kind: judge.Ended, User: "bob"}, of(judge.LoggedOut, "b")}, ""},
 		{"served for a moment", with(sent, of(judge.LoggedIn, "b"), replace("b", ""), of(judge.Ended, "b"), show("b", e1), show("b", e2)), ""},
 		{"served for ever", with(sent, of(judge.LoggedIn, "b"), replace("b", ""), of(judge.Ended, "b"), show("b", e1), show("b", e2), show("b", e3)), "wrongly in"},
+		{"served while it is ended", with(sent, of(judge.LoggedIn, "b"), replace("b", ""), of(judge.Ending, "b"), show("b", e1), show("b", e2), show("b", e3), of(judge.LoggedOut, "b"), of(judge.Ended, "b")), ""},
+		{"served after it was ended", with(sent, of(judge.LoggedIn, "b"), replace("b", ""), of(judge.Ending, "b"), of(judge.Ended, "b"), show("b", e1), show("b", e2), show("b", e3)), "wrongly in"},
 		{"logged in again", with(sent, of(judge.LoggedIn, "b"), replace("b", ""), of(judge.Ended, "b"), show("b", e1), show("b", e2), of(judge.LoggedIn, "b"), show("b", e3)), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
