@@ -69,6 +69,8 @@ export function speak(words, locale) {
     replyingTo: (name, body) => fill(words.replyingTo, { name, body }),
     /** @param {string[]} names */
     reactedBy: (names) => lists.format(names),
+    /** @param {number} n */
+    suggestions: (n) => count(words.suggestions, n),
     /** @param {string} reason */
     notEdited: (reason) => fill(words.notEdited, { reason }),
     /** @param {string} reason */

@@ -243,6 +243,35 @@ test('reactions: counted, with who, taken back by another press, the same after 
   assertContent([alice, bob], { unreachable: true });
 });
 
+test('names and emoji are completed, by keys and by touch, and what is whole is sent', async () => {
+  const { alice, bob } = await two();
+  const name = await bob.page.textContent('.me-name');
+  await alice.page.focus('#text');
+  await alice.page.keyboard.type('hey @bo');
+  const options = alice.page.locator('#completions [role=option]');
+  await options.first().waitFor();
+  assert.deepEqual(await options.locator('bdi').allTextContents(), [name]);
+  assert.equal(await alice.page.getAttribute('#text', 'aria-activedescendant'), await options.first().getAttribute('id'));
+  await alice.page.keyboard.press('Enter');
+  assert.equal(await alice.page.inputValue('#text'), `hey @${name} `);
+  assert.equal(await alice.page.isVisible('#completions'), false);
+  await alice.page.keyboard.type(':tad');
+  await options.first().waitFor();
+  await alice.page.keyboard.press('Escape');
+  assert.equal(await alice.page.isVisible('#completions'), false);
+  await alice.page.keyboard.type('a: and :eye');
+  await options.first().click();
+  assert.equal(await alice.page.inputValue('#text'), `hey @${name} 🎉 and 👀 `);
+  await alice.page.keyboard.press('Control+z');
+  assert.equal(await alice.page.inputValue('#text'), `hey @${name} 🎉 and :eye`, 'it can be undone');
+  await alice.page.keyboard.press('Escape');
+  await alice.page.keyboard.press('End');
+  await alice.page.keyboard.type(` @${name}`);
+  await alice.page.keyboard.press('Enter');
+  await bob.sees(`hey @${name} 🎉 and :eye @${name}`);
+  assertContent([alice, bob]);
+});
+
 test('a draft outlives its tab, and stays in its room', async () => {
   const { alice, room } = await two();
   await alice.page.fill('#text', 'to be continued');

@@ -2,6 +2,7 @@
 
 import { textLength } from '../protocol.js';
 import { text } from '../strings.js';
+import { Completion } from './completion.js';
 import { find, say } from './dom.js';
 import { quoted } from './lines.js';
 
@@ -11,6 +12,8 @@ import { quoted } from './lines.js';
 
 /** The rest of the limit is shown when it is smaller than this. */
 const SHOW_LEFT = 200;
+/** Of how many lines the speakers are offered first when one names somebody. */
+const SPOKE = 200;
 
 export class Composer {
   #on;
@@ -34,6 +37,7 @@ export class Composer {
   #edits = '';
   /** The new message meanwhile. */
   #stash = { body: '', reply: '' };
+  #completion = new Completion(() => this.#people());
   #about = find('about', HTMLElement);
   #aboutText = find('about-text', HTMLElement);
 
@@ -54,15 +58,17 @@ export class Composer {
     this.#text.addEventListener('keydown', (event) => {
       // A key that belongs to the composition of a character is not ours.
       if (event.isComposing || event.keyCode === 229 || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === 'Enter') void this.#send();
+      if (this.#completion.key(event.key)) this.#written();
+      else if (event.key === 'Enter') void this.#send();
       else if (event.key === 'ArrowUp' && this.#text.value === '' && !this.#edits) this.#editLast();
       else if (event.key === 'Escape' && (this.#edits || this.#reply)) this.#cancel();
       else return;
       event.preventDefault();
       event.stopPropagation();
     });
-    this.#text.addEventListener('input', () => {
+    this.#text.addEventListener('input', (event) => {
       this.#refusal = '';
+      this.#completion.written(event instanceof InputEvent && event.inputType === 'insertText');
       if (this.#text.value.trim() !== '') this.#on.typing(this.#name);
       this.#keep();
       this.#written();
@@ -87,12 +93,22 @@ export class Composer {
   #open(open) {
     this.#name = open?.name ?? '';
     this.#refusal = '';
+    this.#completion.close();
     if (!open) return;
     this.#draft(this.#on.drafted(open.name));
     this.#text.placeholder = text.write(open.title);
     this.#text.setAttribute('aria-label', text.write(open.title));
     // Where a keyboard would cover half of the page, it comes when asked for.
     if (matchMedia('(pointer: fine)').matches && open.kind !== 'universe') this.#text.focus();
+  }
+
+  /** Whom one may name: who spoke last first, then who is here. */
+  #people() {
+    const open = this.#page?.open;
+    if (!open) return [];
+    const spoke = open.lines.slice(-SPOKE).map(({ from }) => from).reverse();
+    const others = [...open.here.map(({ name }) => name), ...(open.members ?? []).map(({ user }) => user)];
+    return [...new Set([...spoke, ...others])].filter((name) => name !== this.#page?.user);
   }
 
   focus() {
