@@ -17,15 +17,16 @@ const (
 	MaxFrameBytes = 64 << 10
 	// MaxHistory is the most events that one history request brings.
 	MaxHistory = 200
+	// MaxPositions is the most positions that one join of universe names.
+	MaxPositions = 1000
 	// PingInterval is how often every socket hears a ping.
 	PingInterval = 25 * time.Second
 
-	maxKeyBytes  = 64
-	maxEmoji     = 16
-	maxPositions = 1000
-	maxBack      = 1 << 31
-	maxTopic     = 250
-	maxQuery     = 200
+	maxKeyBytes = 64
+	maxEmoji    = 16
+	maxBack     = 1 << 31
+	maxTopic    = 250
+	maxQuery    = 200
 )
 
 // A Request is one object from a client. Fields that its type does not use are
@@ -73,7 +74,7 @@ func DecodeFrame(frame []byte) ([]Request, error) {
 		if req.ID == nil && req.Type != "typing" {
 			return nil, BadRequest("a request has no id")
 		}
-		if len(req.Positions) > maxPositions {
+		if len(req.Positions) > MaxPositions {
 			return nil, BadRequest("too many positions")
 		}
 		reqs = append(reqs, req)

@@ -134,6 +134,7 @@ func (s *script) serve(w http.ResponseWriter, r *http.Request) {
 			s.t.Errorf("accept: %v", err)
 			return
 		}
+		ws.SetReadLimit(chat.MaxFrameBytes)
 		p := &peer{t: s.t, ws: ws, reqs: make(chan map[string]any, 1000), err: make(chan error, 1)}
 		s.peers <- p
 		for {

@@ -438,7 +438,7 @@ func (r *run) join(s *socket, room string) {
 			}
 		}
 		// Rooms left out come back as fresh: seen anew, not lost.
-		for names := slices.Sorted(maps.Keys(req.Positions)); len(encode(req)) > chat.MaxFrameBytes-64; names = names[len(names)/2:] {
+		for names := slices.Sorted(maps.Keys(req.Positions)); len(names) > chat.MaxPositions || len(encode(req)) > chat.MaxFrameBytes-64; names = names[len(names)/2:] {
 			for _, name := range names[:(len(names)+1)/2] {
 				delete(req.Positions, name)
 			}

@@ -62,6 +62,8 @@ export const SUBPROTOCOL = 'chatd.v1';
 export const UNIVERSE = 'universe';
 /** The largest frame that we may send, in bytes. */
 export const MAX_FRAME_BYTES = 65_536;
+/** The most positions that one join of the universe may name. */
+export const MAX_POSITIONS = 1_000;
 /** Silence beyond `ping_ms` that makes a socket dead, in milliseconds. */
 export const PING_GRACE_MS = 10_000;
 

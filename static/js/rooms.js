@@ -2,7 +2,7 @@
 // says, and asks again where something is missing. It knows no page and no socket.
 
 import { mentions } from './mentions.js';
-import { FinalError, UNIVERSE, isDurable, isPrivate, isPublic } from './protocol.js';
+import { FinalError, MAX_POSITIONS, UNIVERSE, isDurable, isPrivate, isPublic } from './protocol.js';
 import { Timeline, merged } from './timeline.js';
 
 /** @typedef {import('./connection.js').Ask} Ask */
@@ -478,10 +478,11 @@ export class Rooms {
     /** @type {Record<string, string>} */
     const positions = {};
     let bytes = 0;
+    let count = 0;
     for (const { name: room, timeline } of this.all()) {
       if (!isPublic(room) || !timeline.head) continue;
       bytes += new TextEncoder().encode(room + timeline.head).length + 6;
-      if (bytes > POSITIONS_BYTES) break;
+      if (bytes > POSITIONS_BYTES || ++count > MAX_POSITIONS) break;
       positions[room] = timeline.head;
     }
     return { type: 'join', room: UNIVERSE, positions };

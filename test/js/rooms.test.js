@@ -494,6 +494,13 @@ test('positions of more rooms than a request can hold are left out', async () =>
   assert.equal(bytes > 40_000 && bytes < 60_000, true, `${bytes} bytes`);
 });
 
+test('no more positions are named than the server takes', async () => {
+  const w = alice();
+  for (let i = 0; i < 1_100; i++) await w.join(`r${i}`, chain(`r${i}`, ['1-2']));
+  void w.rooms.join('universe');
+  assert.equal(Object.keys(w.last().positions).length, 1_000);
+});
+
 test('a list that was made before a join was does not take the room away', async () => {
   const w = alice();
   await w.join('general');
