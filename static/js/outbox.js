@@ -169,7 +169,8 @@ export class Outbox {
    * @param {string} [instead] the key of the one that it replaces
    */
   async #keep(entry, instead) {
-    await this.#store.add(entry, instead);
+    // Asked for twice, here or in another tab, it is one all the same.
+    if (!(await this.#store.add(entry, instead))) return this.#tell();
     // It is kept, whatever a look at the store says next.
     this.#entries = [...this.#entries.filter(({ key }) => key !== instead), entry];
     await this.#tell();

@@ -28,8 +28,9 @@ export class FullError extends Error {
 /**
  * @typedef {object} Store
  * @property {boolean} lasting whether entries outlive the page
- * @property {(entry: Entry, instead?: string) => Promise<void>} add puts an entry behind all others, in the place of the
- *   one with this key, if any, in one step; resolves when it is kept. Throws FullError beyond MAX_ENTRIES
+ * @property {(entry: Entry, instead?: string) => Promise<boolean>} add puts an entry behind all others, in one step; resolves
+ *   when it is kept. Where it replaces the one with this key, which is not there any more, nothing is kept, and it resolves
+ *   to false. Throws FullError beyond MAX_ENTRIES
  * @property {(entry: Entry) => Promise<void>} update changes an entry where it stands; nothing happens when it is gone
  * @property {(key: string) => Promise<void>} remove
  * @property {(user: string) => Promise<Entry[]>} all a user's entries, oldest first
@@ -42,9 +43,13 @@ export function memoryStore() {
   return {
     lasting: false,
     async add(entry, instead) {
-      if (instead !== undefined) entries.delete(instead);
-      if ([...entries.values()].filter(({ user }) => user === entry.user).length >= MAX_ENTRIES) throw new FullError();
+      if (instead !== undefined) {
+        if (!entries.delete(instead)) return false;
+      } else if ([...entries.values()].filter(({ user }) => user === entry.user).length >= MAX_ENTRIES) {
+        throw new FullError();
+      }
       entries.set(entry.key, { ...entry });
+      return true;
     },
     async update(entry) {
       if (entries.has(entry.key)) entries.set(entry.key, { ...entry });
@@ -108,10 +113,15 @@ export async function openStore(factory) {
     lasting: true,
     add: (entry, instead) =>
       transact('readwrite', async (rows) => {
-        const former = instead === undefined ? undefined : await result(rows.index('key').getKey(instead));
-        if (former === undefined && (await result(rows.index('user').count(entry.user))) >= MAX_ENTRIES) throw new FullError();
-        if (former !== undefined) await result(rows.delete(former));
+        if (instead !== undefined) {
+          const former = await result(rows.index('key').getKey(instead));
+          if (former === undefined) return false;
+          await result(rows.delete(former));
+        } else if ((await result(rows.index('user').count(entry.user))) >= MAX_ENTRIES) {
+          throw new FullError();
+        }
         await result(rows.add({ ...entry }));
+        return true;
       }),
     update: (entry) =>
       transact('readwrite', async (rows) => {

@@ -355,3 +355,18 @@ test('when the tab that sends goes away, another takes over', async () => {
   await settle();
   assert.deepEqual(second.texts(), ['one']);
 });
+
+test('a refused message that is sent again twice at once goes once', async () => {
+  const { outbox, sends, texts } = await tab();
+  await outbox.add('general', 'one');
+  await settle();
+  sends[0].reject(refusal('forbidden'));
+  await settle();
+  const { key } = sends[0];
+  await Promise.all([outbox.retry(key), outbox.retry(key)]);
+  await settle();
+  sends[1].resolve(1);
+  await settle();
+  assert.deepEqual(texts(), ['one', 'one']);
+  assert.equal(outbox.waiting, 0);
+});
