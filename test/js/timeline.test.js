@@ -151,6 +151,18 @@ test('trimming keeps the newest and can be loaded again', () => {
   assert.deepEqual(ids(timeline), ['a', 'b', 'c']);
 });
 
+test('a message that was trimmed and is loaded again has its newest text', () => {
+  const all = chain(['a', 'b', 'c']);
+  all[1] = { ...all[1], type: 'edited', target: 'a', text: 'old' };
+  all[2] = { ...all[2], type: 'edited', target: 'a', text: 'new' };
+  for (const keep of [2, 1, 0]) {
+    const timeline = timelineOf(all);
+    timeline.trim(keep);
+    timeline.prepend(all.slice(0, 3 - keep));
+    assert.deepEqual(timeline.lines().map(({ text }) => text), ['new'], `${keep} kept`);
+  }
+});
+
 const HEX = 'abcdefghijklmnopqrstuvwxyz';
 /** Messages 1 to n of a feed; from `fork` on they are another history's. */
 function feed(n, { fork = Infinity, from = 1 } = {}) {
