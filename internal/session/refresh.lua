@@ -5,7 +5,7 @@
 -- ARGV[1] hash of the asked secret   ARGV[2] hash of the new one
 -- ARGV[3] the new secret, sealed with the asked one; all zeros: make no new id
 -- ARGV[4] how long a former id stays good once its successor is used, ms
--- ARGV[5] idle time, ms
+-- ARGV[5] idle time, ms   ARGV[6] the longest that a login lasts, ms
 --
 -- Output: 'new': the new one is current; 'current': the asked one is, and none
 -- was to be made; a sealed successor: the asked one is a former one; nil: neither.
@@ -20,6 +20,7 @@ if current ~= ARGV[1] then return redis.call('GET', KEYS[2]) or nil end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 if string.match(ARGV[3], '^0+$') then return 'current' end
 if former ~= '' then redis.call('PEXPIRE', KEYS[1] .. ':' .. former, ARGV[4]) end
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[5])
+-- It opens nothing by itself: the former id is good only while the current one is.
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[6])
 redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. current, 'PX', ARGV[5])
 return 'new'

@@ -255,7 +255,7 @@ func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error)
 	sealed := sec.seal(next)
 	for {
 		got, err := refreshScript.Run(ctx, s.rdb, []string{idKey(login), formerKey(login, sec)},
-			sec.hash(), next.hash(), hex.EncodeToString(sealed[:]), aliasTTL.Milliseconds(), s.opts.Idle.Milliseconds()).Text()
+			sec.hash(), next.hash(), hex.EncodeToString(sealed[:]), aliasTTL.Milliseconds(), s.opts.Idle.Milliseconds(), s.opts.Max.Milliseconds()).Text()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return Session{}, chat.Unavailable("refresh id", err)
 		}

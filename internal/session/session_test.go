@@ -189,6 +189,33 @@ func TestLostAnswerIsNoLogout(t *testing.T) {
 	k.want(fourth, "alice")
 }
 
+// The answer to a refresh is lost, and the other tab's socket, which lasts, is all that
+// is heard of the login for longer than it may be idle.
+func TestLostAnswerIsNoLogoutHoweverLate(t *testing.T) {
+	k := newKit(t)
+	first := k.login("alice")
+	second, err := k.refresh(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login, _, _ := strings.Cut(first, ".")
+	for range 3 {
+		k.m.FastForward(50 * time.Minute)
+		if ended, err := k.store.Keep(t.Context(), []string{login}); err != nil || len(ended) != 0 {
+			t.Fatalf("%v ended, %v", ended, err)
+		}
+	}
+	if again, err := k.refresh(first); err != nil || again != second {
+		t.Fatalf("refresh gave %q, %v; want %q", again, err, second)
+	}
+	k.want(second, "alice")
+	k.m.FastForward(time.Hour)
+	k.want(first, "")
+	if keys := k.m.Keys(); len(keys) != 0 {
+		t.Fatalf("Redis still holds %v", keys)
+	}
+}
+
 // A tab whose answers were lost learns the current id from any former one.
 func TestLateTabLearnsTheNewestID(t *testing.T) {
 	k := newKit(t)
