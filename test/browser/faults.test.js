@@ -264,7 +264,7 @@ test('a frame that the server finds too large is not sent again, and those behin
   await cathy.say('x'.repeat(3_500));
   await cathy.say('behind it');
   await bob.sees('behind it');
-  await cathy.page.getByText('Not sent: it is too long.').waitFor();
+  await cathy.page.locator('.failed').getByText('Not sent: it is too long.').waitFor();
   assert.equal(closes, 1);
   await cathy.page.locator('.failed').getByText('Delete').click();
   await cathy.page.waitForSelector('.failed', { state: 'detached' });
