@@ -101,7 +101,7 @@ browser: node_modules ## tests in Chromium, against real processes
 	npm run --silent browser
 
 .PHONY: screenshots
-screenshots: node_modules ## the README's pictures
+screenshots: node_modules ## the pictures in the documents; of all other views in test-results/
 	npm run --silent screenshots
 
 node_modules: package.json package-lock.json

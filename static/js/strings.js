@@ -14,6 +14,7 @@ export function speak(words, locale) {
   const daysOfYears = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'long', year: 'numeric' });
   const times = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' });
   const moments = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'medium' });
+  const stamps = new Intl.DateTimeFormat(locale, { dateStyle: 'short', timeStyle: 'medium' });
   const numbers = new Intl.NumberFormat(locale);
   const units = (/** @type {string} */ unit) => new Intl.NumberFormat(locale, { style: 'unit', unit, maximumFractionDigits: 1 });
   const rules = new Intl.PluralRules(locale);
@@ -93,11 +94,11 @@ export function speak(words, locale) {
     milliseconds: (ms) => units('millisecond').format(ms),
     /** @param {Date} date @param {number | null} ms how long it lasted; null: it does @param {number} code */
     loss(date, ms, code) {
-      const values = { when: moments.format(date), code: String(code) };
+      const values = { when: stamps.format(date), code: String(code) };
       return ms === null ? fill(words.lossLasts, values) : fill(words.loss, { ...values, long: units('second').format(ms / 1000) });
     },
     /** @param {string} room @param {Date} date */
-    gap: (room, date) => fill(words.gap, { room, when: moments.format(date) }),
+    gap: (room, date) => fill(words.gap, { room, when: stamps.format(date) }),
     /** @param {string} name */
     offerRoom: (name) => fill(words.offerRoom, { name }),
     /** @param {string} name */

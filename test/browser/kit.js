@@ -201,12 +201,14 @@ export class Tab {
  * @param {import('playwright-core').Browser} browser
  * @param {string} url
  * @param {string} name
- * @param {import('playwright-core').BrowserContextOptions} [options]
+ * @param {import('playwright-core').BrowserContextOptions & {timed?: boolean}} [options] timed: the page's clock can be
+ *   put forward
  */
-export async function person(browser, url, name, options = {}) {
+export async function person(browser, url, name, { timed = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   await context.addInitScript(countSockets);
   const tab = new Tab(await context.newPage(), url);
+  if (timed) await tab.page.clock.install();
   await tab.enter(name);
   return tab;
 }

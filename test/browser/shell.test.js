@@ -21,21 +21,8 @@ after(async () => {
   await system?.stop();
 });
 
-/**
- * A person whose page's clock can be put forward.
- * @param {import('playwright-core').BrowserContextOptions} [options]
- */
-async function timed(name, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const tab = new Tab(await context.newPage(), system.url);
-  await tab.page.clock.install();
-  await tab.enter(fresh(name));
-  await tab.titled('general');
-  return tab;
-}
-
 test('without a network: a word after two seconds, the cause after ten, a try when one asks, and never a reload', async () => {
-  const alice = await timed('alice');
+  const alice = await person(browser, system.url, fresh('alice'), { timed: true });
   const { page } = alice;
   await page.evaluate(() => (window.stays = true));
   await alice.offline();
@@ -74,7 +61,7 @@ test('without a network: a word after two seconds, the cause after ten, a try wh
 });
 
 test('while nothing can be stored the bar says so, and the socket stays', async () => {
-  const alice = await timed('alice');
+  const alice = await person(browser, system.url, fresh('alice'), { timed: true });
   const { page } = alice;
   await alice.goto(fresh('room'));
   const { pid } = system.redis();
