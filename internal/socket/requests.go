@@ -147,8 +147,8 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Roster: roster,
 		})
 	})
-	if err == nil && c.srv.Directory.Check(ctx, c.ses.User, name) != nil {
-		c.putOut(ctx, name) // expelled just before this connection could be told, or not known
+	if err == nil {
+		c.check(ctx, name) // expelled just before this connection could be told
 	}
 	return err
 }
@@ -266,6 +266,21 @@ func (c *conn) quit(ctx context.Context, name chat.Room) {
 	if c.here[name] {
 		delete(c.here, name)
 		c.srv.Presence.Leave(ctx, name, c.ses.User, c.away, true)
+	}
+}
+
+// check puts the connection out of a room in which its person may not be any more. Where
+// that is not known it is put out too, and joins again: the list would still have the
+// room, and so would not tell its client that it hears nothing of it. It may be called
+// from any goroutine.
+func (c *conn) check(ctx context.Context, name chat.Room) {
+	var refused *chat.Error
+	switch err := c.srv.Directory.Check(ctx, c.ses.User, name); {
+	case errors.As(err, &refused):
+		c.putOut(ctx, name)
+	case err != nil && c.isHere(name):
+		c.quit(ctx, name)
+		c.out.Push(chat.Encode(chat.Notice{Type: "reset", Room: name}))
 	}
 }
 

@@ -403,7 +403,7 @@ func (s *Server) Control(data []byte) {
 	case n.Out:
 		s.background(func(ctx context.Context) {
 			for _, c := range s.of(n.For) {
-				c.putOut(ctx, n.Room)
+				c.check(ctx, n.Room) // who was invited again meanwhile stays
 			}
 		})
 	case n.For != "":

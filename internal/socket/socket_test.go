@@ -35,6 +35,7 @@ type kit struct {
 	*socket.Server
 	url   string
 	fails atomic.Int64 // appends that fail from now on
+	blind atomic.Int64 // looks at who may be in a room that fail from now on
 	ended atomic.Value // the login that Keep says has ended
 }
 
@@ -55,6 +56,19 @@ func (f *failing) Append(ctx context.Context, d feed.Draft) (feed.Receipt, error
 	return f.kit.Append(ctx, d)
 }
 
+// unsure is the directory, but for looks that the kit lets fail.
+type unsure struct {
+	*directory.Directory
+	kit *kit
+}
+
+func (u *unsure) Check(ctx context.Context, user string, room chat.Room) error {
+	if u.kit.blind.Add(-1) >= 0 {
+		return chat.Unavailable("check", errors.New("no answer"))
+	}
+	return u.Directory.Check(ctx, user, room)
+}
+
 func (k *kit) Keep(ctx context.Context, logins []string) ([]string, error) {
 	if l, _ := k.ended.Load().(string); l != "" {
 		return []string{l}, nil
@@ -71,7 +85,7 @@ func newKit(t *testing.T, sendRate int) *kit {
 	k := &kit{T: t}
 	k.Server = socket.NewServer(socket.Options{
 		Instance: "one", TextMax: 100, Max: 100, Admit: 1000, SendRate: sendRate,
-		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: directory.New(rdb, socket.News{}),
+		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: &unsure{directory.New(rdb, socket.News{}), k},
 		Presence: presence.New(rdb, feed.News, log), Sessions: k, Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -251,6 +265,20 @@ func TestWhatIsRefusedUnreadIsNotOvertaken(t *testing.T) {
 		alice.write(send(3, "a", "a"))
 		return strings.Contains(alice.want(`"id":3`), `"ok"`)
 	})
+}
+
+// It is not known, for a moment, whether somebody may be in a private room: they are not
+// left there as if nothing were said.
+func TestWhoMayBeThereAfterAllJoinsAgain(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	k.blind.Store(1)
+	alice.write(`{"type":"join","id":1,"room":"~den"}`)
+	alice.want(`"ok","id":1`)
+	alice.want(`"type":"reset","room":"~den"`)
+	alice.write(`{"type":"join","id":2,"room":"~den"}`, `{"type":"send","id":3,"room":"~den","key":"k","text":"still here"}`)
+	alice.want(`"ok","id":2`)
+	alice.want(`"type":"message"`, "still here")
 }
 
 // What is remembered of messages that are to be repeated is bounded.
