@@ -462,7 +462,7 @@ export class Rooms {
    */
   #again(name) {
     const through = name === UNIVERSE || this.get(name)?.joined ? name : UNIVERSE;
-    if (this.#joining.has(through)) return;
+    if (this.#joining.has(through) || (through === UNIVERSE && !this.#universe)) return;
     this.#join(this.#ask, through).catch(() => {}); // the page is closing
   }
 

@@ -494,6 +494,16 @@ test('positions of more rooms than a request can hold are left out', async () =>
   assert.equal(bytes > 40_000 && bytes < 60_000, true, `${bytes} bytes`);
 });
 
+test('a reset of what one is not in any more opens nothing', async () => {
+  const w = alice();
+  await w.join('general');
+  const leaving = w.rooms.leave('general');
+  await w.last().ok({ room: 'general' });
+  await leaving;
+  for (const room of ['general', 'universe']) w.rooms.frame({ type: 'reset', room });
+  assert.equal(w.requests('join').length, 1);
+});
+
 test('no more positions are named than the server takes', async () => {
   const w = alice();
   for (let i = 0; i < 1_100; i++) await w.join(`r${i}`, chain(`r${i}`, ['1-2']));
