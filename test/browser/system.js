@@ -16,9 +16,10 @@ const START_MS = 120_000;
  */
 export async function startSystem(variables = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'chatd-browser-'));
-  execFileSync('go', ['build', '-o', join(dir, 'up'), './cmd/up'], { cwd: ROOT, stdio: 'inherit' });
-  const args = ['-addr', '127.0.0.1:0', '-dir', dir, '-until-eof'];
-  const up = spawn(join(dir, 'up'), args, { cwd: ROOT, env: { ...process.env, ...variables } });
+  // Always in one place: what is built there already is not built again.
+  execFileSync('go', ['build', '-o', 'bin/', './cmd/up', './cmd/chatd'], { cwd: ROOT, stdio: 'inherit' });
+  const args = ['-addr', '127.0.0.1:0', '-dir', dir, '-chatd', join(ROOT, 'bin', 'chatd'), '-until-eof'];
+  const up = spawn(join(ROOT, 'bin', 'up'), args, { cwd: ROOT, env: { ...process.env, ...variables } });
   let said = '';
   up.stderr.on('data', (data) => (said += data));
   const ended = new Promise((resolve) => up.once('close', resolve));
