@@ -174,6 +174,25 @@ const view = new View({
     connection.typing(name);
   },
   watch: (name) => rooms.watch(name),
+  find: async (query) => {
+    try {
+      const ok = await connection.ask(() => ({ type: 'find', text: query }));
+      return { rooms: /** @type {import('./protocol.js').FoundRoom[]} */ (/** @type {unknown} */ (ok.rooms ?? [])), more: ok.more ?? false };
+    } catch {
+      return { rooms: [], more: false }; // refused, or the page is closing
+    }
+  },
+  topic: async (name, topic) => {
+    try {
+      await connection.ask(() => ({ type: 'topic', room: name, text: topic }));
+      return '';
+    } catch (err) {
+      return err instanceof FinalError ? text.reason(err) : '';
+    }
+  },
+  mute: (name, mute) => {
+    connection.ask(() => ({ type: 'mute', room: name, mute })).catch(() => {});
+  },
   markUnread: (name, event) => rooms.markUnread(name, event),
   invite: (name, person) => admit('invite', name, person),
   expel: (name, person) => admit('expel', name, person),
@@ -368,6 +387,7 @@ function page() {
     name: room.name,
     label: rooms.partner(room.name) ?? room.name.replace(/^~/, ''),
     presence: presenceOf(room),
+    muted: room.joined && room.muted,
     ...(room.joined ? rooms.news(room) : { unread: 0, mentions: 0 }),
   });
   /** @param {import('./rooms.js').Room} room */
@@ -379,7 +399,7 @@ function page() {
   return {
     user,
     instance,
-    universe: { name: UNIVERSE, label: text.universe, presence: /** @type {const} */ (''), unread: 0, mentions: 0 },
+    universe: { name: UNIVERSE, label: text.universe, presence: /** @type {const} */ (''), muted: false, unread: 0, mentions: 0 },
     rooms: all.filter((room) => room.joined && !direct(room)).map(listed),
     directs: all.filter((room) => room.joined && direct(room)).map(listed),
     others: all.filter((room) => !room.joined && !direct(room)).map(listed),
@@ -426,7 +446,7 @@ function openPage() {
     return {
       name, kind: 'universe', title: text.universe, here: [], typing: [], lines, breaks, pending: [],
       members: null, changes: changed(outbox.list()),
-      hasOlder: edge !== null, loading, known: true, line: null, unread: 0,
+      hasOlder: edge !== null, loading, known: true, line: null, unread: 0, muted: false, topic: '',
     };
   }
   const room = rooms.get(name);
@@ -454,6 +474,8 @@ function openPage() {
     known: timeline.head !== null,
     line: room.line,
     unread: rooms.unread(room),
+    muted: room.muted,
+    topic: room.topic,
   };
 }
 

@@ -26,6 +26,9 @@ import { Timeline, merged } from './timeline.js';
  * @property {Mark} told the same, as the server and other tabs know it
  * @property {{seq: number, count: number} | null} line where one left off in the open room: after this seq, with so many
  *   messages to read
+ * @property {boolean} muted nobody is to be told of its news
+ * @property {string} topic
+ * @property {number} topicAt since when; the later one counts
  * @property {boolean} kept it was marked as unread, and stays so until it is opened again
  */
 
@@ -161,10 +164,15 @@ export class Rooms {
 
   /**
    * What others said since the room was last read, on any device, or since this person last spoke there: how many
-   * messages, and how many of them are for this person.
+   * messages, and how many of them are for this person. Of a room that is muted there are no news.
    * @param {Room} room
    */
-  news({ name, timeline, mark, told }) {
+  news(room) {
+    return room.muted ? { unread: 0, mentions: 0 } : this.#news(room);
+  }
+
+  /** @param {Room} room */
+  #news({ name, timeline, mark, told }) {
     const { seq, back } = mark ?? told;
     const lines = timeline.lines();
     const news = { unread: 0, mentions: 0 };
@@ -183,7 +191,7 @@ export class Rooms {
 
   /** @param {Room} room */
   unread(room) {
-    return this.news(room).unread;
+    return this.#news(room).unread;
   }
 
   /**
@@ -353,6 +361,9 @@ export class Rooms {
       case 'typing':
         if (frame.from !== this.#user) this.get(frame.room)?.typing.set(frame.from, this.#now() + TYPING_MS);
         break;
+      case 'topic':
+        this.#about(frame.room, frame.topic, frame.topic_at);
+        break;
       case 'read':
         this.readElsewhere(frame.room, markOf(frame));
         return;
@@ -384,6 +395,10 @@ export class Rooms {
           if (later(mark, NOTHING)) this.readElsewhere(name, mark);
           // The server may have lost what it was told.
           const room = this.get(name);
+          if (room) {
+            room.muted = listed.muted ?? false;
+            if (joined) this.#about(name, listed.topic ?? '', listed.topic_at ?? 0);
+          }
           if (room?.joined && room.mark && later(room.mark, mark)) this.#tell(name, room.mark);
         }
         break;
@@ -428,6 +443,11 @@ export class Rooms {
   #left(room) {
     room.joined = false;
     if (isPrivate(room.name)) this.#rooms.delete(room.name); // what was said there is for its members
+  }
+
+  /** Asks what only the list says of a room that is new on it. */
+  #listAgain() {
+    this.relist().catch(() => {}); // the page is closing
   }
 
   #wanted() {
@@ -499,6 +519,7 @@ export class Rooms {
     if (!joined || room.joined) return;
     room.joined = true;
     room.fresh = news;
+    if (news) this.#listAgain();
     if (!this.#resuming) this.#again(name);
   }
 
@@ -508,7 +529,10 @@ export class Rooms {
    */
   #joined(after, { room: name = '', resumed = false, events = [], head = '', here, away }) {
     const room = this.#room(name);
-    if (!room.joined) room.fresh = true;
+    if (!room.joined) {
+      room.fresh = true;
+      this.#listAgain();
+    }
     room.joined = true;
     if (here) Object.assign(room, { here: new Set(here), away: new Set(away) });
     this.#apply(room, after, resumed, events, head);
@@ -580,6 +604,17 @@ export class Rooms {
     this.#draw(room);
   }
 
+  /**
+   * Notes what a room is about. News and lists may overtake each other: the later topic counts.
+   * @param {string} name
+   * @param {string} topic
+   * @param {number} at
+   */
+  #about(name, topic, at) {
+    const room = this.get(name);
+    if (room && at > room.topicAt) Object.assign(room, { topic, topicAt: at });
+  }
+
   /** @param {Room} room */
   #tellMark({ name, mark, told }) {
     if (mark && mark.event + mark.back && later(mark, told)) this.#tell(name, mark);
@@ -641,7 +676,7 @@ export class Rooms {
     if (!room) {
       room = {
         name, joined: false, timeline: new Timeline(), here: new Set(), away: new Set(), typing: new Map(), loading: false, fresh: false,
-        mark: null, told: NOTHING, line: null, kept: false,
+        mark: null, told: NOTHING, line: null, muted: false, topic: '', topicAt: 0, kept: false,
       };
       this.#rooms.set(name, room);
     }

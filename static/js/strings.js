@@ -61,6 +61,8 @@ export function speak(words, locale) {
     /** @param {number} n */
     newAbove: (n) => count(words.newAbove, n),
     /** @param {number} n */
+    members: (n) => count(words.members, n),
+    /** @param {number} n */
     newBelow: (n) => count(words.newBelow, n),
     /** @param {number} n */
     held: (n) => count(words.held, n),

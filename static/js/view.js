@@ -1,14 +1,14 @@
 // The page. Only this module and those in view/ touch it: they show what they are given and tell what people do, and
 // decide nothing.
 
-import { isPrivate } from './protocol.js';
 import { text } from './strings.js';
-import { confirmed } from './view/actions.js';
 import { Announcer } from './view/announcer.js';
 import { ConnectionBar } from './view/bar.js';
+import { Browse } from './view/browse.js';
 import { Composer } from './view/composer.js';
 import { Diagnostics } from './view/diagnostics.js';
 import { find, paint, say } from './view/dom.js';
+import { Heading } from './view/heading.js';
 import { Keys } from './view/keys.js';
 import { Log } from './view/log.js';
 import { People } from './view/people.js';
@@ -27,6 +27,7 @@ import { Switcher } from './view/switcher.js';
  * @property {string} name
  * @property {string} label
  * @property {'here' | 'away' | 'gone' | ''} presence of the other person of a direct conversation
+ * @property {boolean} muted
  * @property {number} unread
  * @property {number} mentions of these, messages that are for this person
  *
@@ -46,6 +47,8 @@ import { Switcher } from './view/switcher.js';
  * @property {boolean} known whether the server has told us of it yet
  * @property {{seq: number, count: number} | null} line where one left off: after this seq, with so many messages to read
  * @property {number} unread messages
+ * @property {boolean} muted
+ * @property {string} topic what it is about, '' where that was not said
  *
  * @typedef {object} Page
  * @property {string} user
@@ -77,6 +80,9 @@ import { Switcher } from './view/switcher.js';
  * @property {(name: string, what: Change) => Promise<string>} change a message of a conversation; the same
  * @property {(key: string) => void} retry
  * @property {(key: string) => void} discard
+ * @property {(query: string) => Promise<{rooms: import('./protocol.js').FoundRoom[], more: boolean}>} find public rooms
+ * @property {(name: string, topic: string) => Promise<string>} topic says what a room is about; resolves to why not, or ''
+ * @property {(name: string, mute: boolean) => void} mute
  * @property {(name: string) => Promise<boolean>} older load older lines of a conversation
  * @property {(name: string) => void} typing
  * @property {(name: string) => void} watch this one is seen to its end; '' for none
@@ -94,16 +100,15 @@ import { Switcher } from './view/switcher.js';
 
 export class View {
   #body = document.body;
-  #title = find('title', HTMLElement);
   #typing = find('typing', HTMLElement);
   #talk = find('talk', HTMLElement);
   #menu = find('menu', HTMLButtonElement);
   #side = find('side', HTMLElement);
   #people = find('people', HTMLElement);
   #peopleToggle = find('people-toggle', HTMLButtonElement);
-  #leave = find('leave', HTMLButtonElement);
   #instance = find('instance', HTMLButtonElement);
   #bar;
+  #heading;
   #sidebar;
   #here;
   #log;
@@ -128,7 +133,9 @@ export class View {
     this.#composer = new Composer(handlers, () => this.#log.follow(), (event) => this.#log.remove(event));
     this.#log = new Log(handlers, user, this.#composer);
 
-    this.#leave.addEventListener('click', () => void this.#goAway(handlers));
+    this.#heading = new Heading(handlers);
+    const browse = new Browse(handlers);
+    find('browse-open', HTMLButtonElement).addEventListener('click', () => browse.open());
     this.#menu.addEventListener('click', () => this.#drawer('side', true));
     this.#peopleToggle.addEventListener('click', () => this.#drawer('people', true));
     find('backdrop', HTMLElement).addEventListener('click', () => this.#drawer('', true));
@@ -157,14 +164,6 @@ export class View {
     }
   }
 
-  /** @param {Handlers} handlers */
-  async #goAway(handlers) {
-    const name = this.#name;
-    const sure = !isPrivate(name)
-      || (await confirmed({ title: text.leave(name), body: name, hint: text.leaveHint, yes: text.leaveButton }));
-    if (sure && this.#name === name) handlers.leave();
-  }
-
   /** @param {Page} page */
   render(page) {
     const { open } = page;
@@ -181,9 +180,7 @@ export class View {
     const elsewhere = (open?.name ?? '') !== this.#name;
     this.#name = open?.name ?? '';
     if (elsewhere) this.#drawer('', false);
-    say(this.#title, open?.title ?? '');
-    if (open) this.#leave.setAttribute('aria-label', text.leave(open.title));
-    this.#leave.hidden = !open || open.kind === 'universe';
+    this.#heading.render(open);
     say(this.#typing, text.typing(open?.typing ?? []));
     this.#sidebar.render(page, unread);
     this.#here.render(page);
@@ -256,6 +253,6 @@ function targets({ user, universe, rooms, directs, others, known }) {
     ...directs.map(as('person', true)),
     as('universe', true)(universe),
     ...others.map(as('room', false)),
-    ...known.filter((name) => name !== user && !talked.has(name)).map((name) => as('person', false)({ name: `@${name}`, label: name, presence: '', unread: 0, mentions: 0 })),
+    ...known.filter((name) => name !== user && !talked.has(name)).map((name) => as('person', false)({ name: `@${name}`, label: name, presence: '', muted: false, unread: 0, mentions: 0 })),
   ];
 }

@@ -227,3 +227,41 @@ test('who is here, away and gone: in the room and beside direct conversations', 
   await li.waitFor({ state: 'detached' });
   assertContent([alice, bob]);
 });
+
+test('rooms: found by topic, joined from there, named what they are about, muted and heard again', async () => {
+  const [room, bob] = await inRoom('bob');
+  const alice = await person(browser, system.url, fresh('alice'));
+  const topic = fresh('zebras & <b>hoofs</b>');
+  await bob.page.click('#topic');
+  await bob.page.fill('#topic-dialog input', topic);
+  await bob.page.keyboard.press('Enter');
+  await bob.page.locator('#topic').getByText(topic, { exact: true }).waitFor();
+
+  await alice.page.click('#browse-open');
+  await alice.page.fill('#browse input', topic.toUpperCase());
+  const found = alice.page.locator('#browse .found li');
+  await until('one room is found', async () => (await found.count()) === 1);
+  assert.match(await found.textContent(), new RegExp(`#${room}1 member · ${topic}Join`));
+  await found.locator('button').click();
+  await alice.titled(room);
+  await alice.page.locator('#topic').getByText(topic, { exact: true }).waitFor();
+
+  await alice.page.click('#mute');
+  await alice.page.waitForSelector('#mute[aria-pressed=true]');
+  await alice.goto('general');
+  await bob.say('nobody hears this');
+  await bob.say('nor this');
+  const other = fresh('other');
+  await bob.goto(other);
+  await alice.page.locator('#others .entry').getByText(other).waitFor(); // said later, so all before was heard
+  assert.equal(await entry(alice, room).locator('.badge').count(), 0);
+  await entry(alice, room).click();
+  await alice.titled(room);
+  await alice.page.click('#mute');
+  await alice.page.waitForSelector('#mute[aria-pressed=false]');
+  await alice.goto('general');
+  await bob.goto(room);
+  await bob.say('and this');
+  await entry(alice, room).locator('.badge').getByText('1', { exact: true }).waitFor();
+  assertContent([alice, bob]);
+});

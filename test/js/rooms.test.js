@@ -388,6 +388,28 @@ test('mentions are counted, and all that a person says to one', async () => {
   assert.deepEqual(w.rooms.news(w.rooms.get('@alice:bob')), { unread: 1, mentions: 1 });
 });
 
+test('a muted room has no news, and its line all the same', async () => {
+  const w = await loaded([{ room: 'general', read: 'a', read_seq: 1, muted: true, topic: 'tea', topic_at: 7 }], { general: chain('general', ['a', 'b']) });
+  const general = w.rooms.get('general');
+  assert.deepEqual(w.rooms.news(general), { unread: 0, mentions: 0 });
+  w.rooms.current = 'general';
+  assert.deepEqual(general.line, { seq: 1, count: 1 });
+  assert.equal(general.topic, 'tea');
+  w.rooms.frame({ type: 'topic', room: 'general', topic: 'cake', topic_at: 9, from: 'bob' });
+  w.rooms.answer({ type: 'rooms' }, { rooms: [{ room: 'general', joined: true, topic: 'tea', topic_at: 7 }] });
+  assert.equal(general.topic, 'cake', 'an older list takes nothing back');
+  assert.equal(w.rooms.news(general).unread, 1);
+});
+
+test('private rooms are no part of the universe', async () => {
+  const w = alice();
+  await w.join('~secret', chain('~secret', ['s1']));
+  await w.join('general', chain('general', ['g1']));
+  void w.rooms.join('universe');
+  assert.deepEqual(w.last().positions, { general: 'g1' });
+  assert.deepEqual(w.rooms.universe().lines.map(({ event }) => event), ['g1']);
+});
+
 test('a room that was left and joined again has no news from between', async () => {
   const w = alice();
   await w.join('general', chain('general', ['a']));

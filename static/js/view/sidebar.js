@@ -7,6 +7,9 @@ import { List, find, make, paint, say } from './dom.js';
 /** @typedef {import('../view.js').Listed} Listed */
 /** @typedef {import('../view.js').Page} Page */
 
+/** How many of the rooms are listed that one is not in; the others are to be looked for. */
+const MOST_OTHERS = 30;
+
 export class Sidebar {
   #on;
   #menuDot = find('menu-dot', HTMLElement);
@@ -38,7 +41,7 @@ export class Sidebar {
     this.#list('universe', [page.universe], current);
     this.#list('rooms', page.rooms, current);
     this.#list('directs', page.directs, current);
-    this.#list('others', page.others, current);
+    this.#list('others', page.others.slice(0, MOST_OTHERS), current);
     this.#menuDot.hidden = unread === 0;
   }
 
@@ -50,16 +53,16 @@ export class Sidebar {
   #list(id, listed, current) {
     const label = document.getElementById(`${id}-label`);
     if (label) label.hidden = listed.length === 0;
-    this.#lists[id].show(listed.map(({ name, label, presence, unread, mentions }) => ({
+    this.#lists[id].show(listed.map(({ name, label, presence, muted, unread, mentions }) => ({
       key: name,
-      sign: `${presence} ${unread} ${mentions} ${name === current}`,
+      sign: `${presence} ${muted} ${unread} ${mentions} ${name === current}`,
       make: () => {
         const direct = name.startsWith('@');
         const mark = make('span', { class: direct ? 'avatar' : 'sigil' }, direct || id === 'universe' ? '' : isPrivate(name) ? '~' : '#');
         mark.ariaHidden = 'true';
         if (direct) paint(mark, label);
         if (presence) mark.dataset['presence'] = presence;
-        const button = make('button', { class: 'entry', click: () => this.#on.open(name) }, mark, make('bdi', {}, label));
+        const button = make('button', { class: muted ? 'entry muted' : 'entry', click: () => this.#on.open(name) }, mark, make('bdi', {}, label));
         if (presence === 'here' || presence === 'away') button.append(make('span', { class: 'unseen' }, `(${text[presence === 'here' ? 'present' : 'away']})`));
         if (id === 'universe') button.title = text.universeHint;
         if (name === current) button.ariaCurrent = 'page';

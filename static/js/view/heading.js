@@ -1,0 +1,76 @@
+// What stands above the open conversation: its name, what it is about, and what one can do with all of it.
+
+import { isPrivate } from '../protocol.js';
+import { text } from '../strings.js';
+import { confirmed } from './actions.js';
+import { dialog } from './dialog.js';
+import { find, make, say } from './dom.js';
+
+/** @typedef {import('../view.js').Open} Open */
+
+const TOPIC_MAX = 250;
+
+export class Heading {
+  #on;
+  #title = find('title', HTMLElement);
+  #topic = find('topic', HTMLButtonElement);
+  #mute = find('mute', HTMLButtonElement);
+  #leave = find('leave', HTMLButtonElement);
+  #input = make('input', { class: 'field' });
+  #error = make('p', { class: 'error' });
+  #dialog;
+  /** @type {Open | null} */
+  #open = null;
+
+  /** @param {import('../view.js').Handlers} handlers */
+  constructor(handlers) {
+    this.#on = handlers;
+    this.#leave.addEventListener('click', () => void this.#goAway());
+    this.#mute.addEventListener('click', () => this.#open && handlers.mute(this.#open.name, !this.#open.muted));
+    Object.assign(this.#input, { type: 'text', autofocus: true, maxLength: TOPIC_MAX, dir: 'auto' });
+    this.#input.setAttribute('aria-label', text.topicLabel);
+    this.#error.setAttribute('role', 'alert');
+    const form = make('form', {}, this.#input, this.#error, make('div', { class: 'answers' }, make('button', { class: 'action' }, text.save)));
+    /** @type {HTMLButtonElement} */ (form.querySelector('button')).type = 'submit';
+    this.#dialog = dialog('topic-dialog', text.topicLabel, form);
+    this.#topic.addEventListener('click', () => {
+      this.#input.value = this.#open?.topic ?? '';
+      say(this.#error, '');
+      this.#dialog.showModal();
+    });
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#save();
+    });
+  }
+
+  /** @param {Open | null} open */
+  render(open) {
+    this.#open = open;
+    say(this.#title, open?.title ?? '');
+    const room = open?.kind === 'room';
+    this.#topic.hidden = !room;
+    this.#topic.classList.toggle('none', !open?.topic);
+    say(this.#topic, open?.topic || text.setTopic);
+    this.#topic.title = room ? text.topicHint : '';
+    this.#mute.hidden = this.#leave.hidden = !open || open.kind === 'universe';
+    if (!open) return;
+    this.#leave.setAttribute('aria-label', text.leave(open.title));
+    this.#mute.ariaPressed = String(open.muted);
+    this.#mute.title = open.muted ? text.muted : text.mute;
+  }
+
+  async #goAway() {
+    const name = this.#open?.name ?? '';
+    const sure = !isPrivate(name)
+      || (await confirmed({ title: text.leave(name), body: name, hint: text.leaveHint, yes: text.leaveButton }));
+    if (sure && this.#open?.name === name) this.#on.leave();
+  }
+
+  async #save() {
+    if (!this.#open) return;
+    const reason = await this.#on.topic(this.#open.name, this.#input.value.trim());
+    say(this.#error, reason);
+    if (reason === '') this.#dialog.close();
+  }
+}
