@@ -1,6 +1,7 @@
 // The page. Only this module and those in view/ touch it: they show what they are given and tell what people do, and
 // decide nothing.
 
+import { isPrivate } from './protocol.js';
 import { text } from './strings.js';
 import { Announcer } from './view/announcer.js';
 import { ConnectionBar } from './view/bar.js';

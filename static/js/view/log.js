@@ -250,7 +250,8 @@ export class Log {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#frame;
     const below = scrollHeight - scrollTop - clientHeight;
-    this.#follows = this.#atEnd && below < NEAR_PX;
+    // What we scrolled to ourselves is the end, also where the frame has become smaller since.
+    if (!this.#follows || scrollTop !== this.#at) this.#follows = this.#atEnd && below < NEAR_PX;
     if (this.#follows) this.#beyond = this.#page?.open?.line?.seq ?? -1;
     this.#saw();
     this.#buttons();
