@@ -66,6 +66,9 @@ export class Actions {
     this.#frame.addEventListener('focusout', ({ relatedTarget }) => {
       if (this.#stays && !touch && !this.#frame.contains(/** @type {Node | null} */ (relatedTarget))) this.hide();
     });
+    document.addEventListener('pointerdown', ({ target }) => {
+      if (touch && !this.#frame.contains(/** @type {Node} */ (target))) this.hide();
+    });
     this.#frame.addEventListener('keydown', (event) => this.#key(event, done));
   }
 

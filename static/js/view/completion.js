@@ -74,7 +74,7 @@ export class Completion {
     this.#list.hidden = offers === null;
     say(this.#said, offers ? text.suggestions(offers.offers.length) : '');
     this.#list.replaceChildren(...(offers?.offers ?? []).map(({ label, mark }, i) => {
-      const picture = make('span', { class: mark ? 'sigil' : 'avatar' }, mark);
+      const picture = make('span', { class: mark ? 'sigil glyph' : 'avatar' }, mark);
       picture.ariaHidden = 'true';
       if (!mark) paint(picture, label);
       const item = make('li', { click: () => this.#take(i) }, picture, make('bdi', {}, label));

@@ -113,7 +113,8 @@ export class Lines {
     const buttons = reactions.map(({ emoji, from }) => {
       const mine = from.includes(this.#user);
       const who = text.reactedBy(from.map((name) => (name === this.#user ? text.you : name)));
-      const button = make('button', { title: who, label: `${emoji} ${from.length}: ${who}`, click: () => react(emoji, !mine) }, emoji, ' ', String(from.length));
+      const button = make('button', { title: who, label: `${emoji} ${from.length}: ${who}`, click: () => react(emoji, !mine) },
+        make('span', { class: 'glyph' }, emoji), ` ${from.length}`);
       button.ariaPressed = String(mine);
       return button;
     });

@@ -51,6 +51,8 @@ export function pick(near) {
       dialog.remove();
       resolve(dialog.returnValue);
     });
+    // Where a keyboard would cover it, it comes when asked for.
+    if (!matchMedia('(pointer: fine)').matches) dialog.autofocus = true;
     show();
     document.body.append(dialog);
     dialog.showModal();
