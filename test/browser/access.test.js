@@ -78,6 +78,30 @@ for (const viewport of [WIDE, NARROW]) {
     await good(page, 'chat');
     await page.hover('.line >> nth=0');
     await good(page, 'a line with its actions');
+    const act = async (action) => {
+      await page.hover('.line:not(.pending) >> nth=-1');
+      await page.locator('.actions').getByLabel(action).click();
+    };
+    await act('React');
+    await good(page, 'picking an emoji');
+    await page.keyboard.type('tada');
+    await page.keyboard.press('Enter');
+    await act('Reply');
+    await page.keyboard.type('so @alice: ```');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.line:not(.pending) .quote');
+    await tab.say(`${'long\n'.repeat(30)}@${await page.textContent('.me-name')}\n\`\`\`\ncode\n\`\`\``);
+    await page.waitForSelector('.line:not(.pending) .more');
+    await act('Edit');
+    await page.keyboard.press('End');
+    await page.keyboard.type(' :ta');
+    await page.waitForSelector('#completions [role=option]');
+    await good(page, 'changing a message, with suggestions, below all that a message can have');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await act('Delete');
+    await good(page, 'deleting a message');
+    await page.keyboard.press('Escape');
     for (const [name, open] of Object.entries({
       switcher: () => page.keyboard.press('Control+k'),
       shortcuts: () => page.keyboard.press('Control+/'),

@@ -76,8 +76,9 @@ export class Actions {
   place() {
     const line = this.#line();
     if (!line || !this.#can(this.#event)) return this.hide();
-    // Over the first line of a text, and never above what can be scrolled to.
-    this.#bar.style.top = `${Math.max(0, line.offsetTop - 14)}px`;
+    // Beside the first line of a text, or above it where it is narrow, and never above what can be scrolled to.
+    const above = matchMedia('(max-width: 720px)').matches ? this.#bar.offsetHeight - 4 : 14;
+    this.#bar.style.top = `${Math.max(0, line.offsetTop - above)}px`;
   }
 
   hide() {
@@ -183,12 +184,16 @@ function eventOf(target) {
  */
 export function confirmed({ title, body, hint, yes }) {
   return new Promise((resolve) => {
+    const quoted = make('p', { class: 'quoted', dir: 'auto' }, body);
+    quoted.tabIndex = 0; // it scrolls, also by keys
+    const keep = make('button', { click: () => dialog.close() }, text.keep);
+    keep.autofocus = true;
     const dialog = make('dialog', { class: 'ask' },
       make('h2', {}, title),
-      make('p', { class: 'quoted', dir: 'auto' }, body),
+      quoted,
       make('p', { class: 'soft' }, hint),
       make('div', { class: 'answers' },
-        make('button', { click: () => dialog.close() }, text.keep),
+        keep,
         make('button', { class: 'bad', click: () => dialog.close('yes') }, yes)));
     dialog.setAttribute('aria-label', title);
     dialog.addEventListener('close', () => {
