@@ -45,6 +45,7 @@ type Request struct {
 	Reply     string            `json:"reply"`
 	Emoji     string            `json:"emoji"`
 	On        *bool             `json:"on"`
+	Until     string            `json:"until"`
 	Back      int64             `json:"back"`
 	Mute      bool              `json:"mute"`
 	Limit     int               `json:"limit"`
@@ -274,6 +275,13 @@ type (
 		Answer
 		Room    Room     `json:"room"`
 		Members []Member `json:"members"`
+	}
+	// Hits answers search. Next is "" at the end.
+	Hits struct {
+		Answer
+		Room   Room              `json:"room"`
+		Events []json.RawMessage `json:"events"`
+		Next   EventID           `json:"next"`
 	}
 	// Found answers find.
 	Found struct {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	crand "crypto/rand"
@@ -241,6 +242,28 @@ func (f *Feed) last(ctx context.Context, room chat.Room, end string, to chat.Eve
 	}
 	slices.Reverse(chain)
 	return chain, nil
+}
+
+// LastEdits returns, of those messages that were edited, the event that did so last.
+func (f *Feed) LastEdits(ctx context.Context, room chat.Room, messages []chat.EventID) (map[chat.EventID]chat.EventID, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	fields := make([]string, len(messages))
+	for i, id := range messages {
+		fields[i] = string(id)
+	}
+	values, err := f.rdb.HMGet(ctx, editsKey(room), fields...).Result()
+	if err != nil {
+		return nil, chat.Unavailable("read edits", err)
+	}
+	edited := map[chat.EventID]chat.EventID{}
+	for i, value := range values {
+		if ids, ok := value.(string); ok {
+			edited[messages[i]] = chat.EventID(ids[strings.LastIndex(ids, " ")+1:])
+		}
+	}
+	return edited, nil
 }
 
 // whole reports whether each event follows the one before.

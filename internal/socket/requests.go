@@ -41,6 +41,7 @@ var handlers = map[string]func(*conn, context.Context, chat.Request) error{
 	"read":    (*conn).markRead,
 	"typing":  (*conn).typing,
 	"find":    (*conn).find,
+	"search":  (*conn).search,
 	"topic":   (*conn).topic,
 	"mute":    (*conn).mute,
 	"away":    (*conn).setAway,

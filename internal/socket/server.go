@@ -58,6 +58,7 @@ type (
 		Append(ctx context.Context, d feed.Draft) (feed.Receipt, error)
 		Before(ctx context.Context, room chat.Room, before chat.EventID, n int) ([]chat.Event, error)
 		Newest(ctx context.Context, room chat.Room, to chat.EventID, n int) ([]chat.Event, error)
+		LastEdits(ctx context.Context, room chat.Room, messages []chat.EventID) (map[chat.EventID]chat.EventID, error)
 	}
 	Relay interface {
 		Publish(ctx context.Context, room chat.Room, data []byte) error

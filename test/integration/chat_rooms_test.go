@@ -26,6 +26,7 @@ var roomTests = []part{
 	{"PrivateRooms", testPrivate},
 	{"HistoryPagesBackToTheStart", testHistory},
 	{"ReadMarks", testRead},
+	{"SearchFindsWhatIsSaidNow", testSearch},
 	{"RoomsAreFoundHaveTopicsAndAreMuted", testFind},
 	{"AForkIsShownHonestly", testFork},
 }
@@ -517,6 +518,72 @@ func testRead(t *testing.T, c *cluster.Cluster) {
 	if chat.EventID(second.(string)).Seq() != 2 {
 		t.Fatalf("second event is %v", second)
 	}
+}
+
+func testSearch(t *testing.T, c *cluster.Cluster) {
+	const room = "se-room"
+	alice := guest(t, c.Instances()[0].URL(), "se-alice").connect(t)
+	bob := guest(t, c.Instances()[1].URL(), "se-bob").connect(t)
+	search := func(w *wire, f fields) (found []string, next any) {
+		t.Helper()
+		f["room"] = room
+		a := w.ok("search", f)
+		for _, ev := range a["events"].([]any) {
+			found = append(found, ev.(map[string]any)["text"].(string))
+		}
+		return found, a["next"]
+	}
+	want := func(w *wire, f fields, want ...string) {
+		t.Helper()
+		if found, next := search(w, f); !slices.Equal(found, want) || next != "" {
+			t.Fatalf("%v finds %q and goes on with %q, want %q", f, found, next, want)
+		}
+	}
+	bob.refused("forbidden", "search", fields{"room": room, "text": "x"})
+	for _, w := range []*wire{alice, bob} {
+		w.ok("join", fields{"room": room})
+	}
+	n := 0
+	say := func(w *wire, text string) any {
+		n++
+		return w.ok("send", fields{"room": room, "key": fmt.Sprint("k", n), "text": text})["event"]
+	}
+	want(bob, fields{"text": "tea"})
+	say(alice, "Green TEA and Äpfel")
+	cake := say(alice, "tea with cake")
+	say(bob, "more tea")
+	gone := say(bob, "secret tea")
+	want(bob, fields{"text": "tea"}, "secret tea", "more tea", "tea with cake", "Green TEA and Äpfel")
+	want(bob, fields{"text": "äpfel tea"}, "Green TEA and Äpfel")
+	want(bob, fields{"text": "tea", "user": "se-bob"}, "secret tea", "more tea")
+	for i, text := range []string{"coffee with cake", "tea again, without"} {
+		alice.ok("edit", fields{"room": room, "key": fmt.Sprint("e", i), "target": cake, "text": text})
+	}
+	bob.ok("retract", fields{"room": room, "key": "r", "target": gone})
+	want(bob, fields{"text": "tea"}, "tea again, without", "more tea", "Green TEA and Äpfel")
+	want(bob, fields{"text": "cake"})
+	want(bob, fields{"text": "tea", "until": "2001-01-01T00:00:00+01:00"})
+	bob.refused("bad_request", "search", fields{"room": room, "until": "yesterday"})
+
+	// More than a piece holds: each piece goes on where the former ended.
+	for i := range 80 {
+		say(alice, fmt.Sprint("number ", i))
+	}
+	var all []string
+	f, pieces := fields{"text": "NUMBER"}, 0
+	for {
+		found, next := search(bob, f)
+		all = append(all, found...)
+		pieces++
+		if next == "" {
+			break
+		}
+		f["before"] = next
+	}
+	if len(all) != 80 || all[0] != "number 79" || all[79] != "number 0" || pieces != 2 {
+		t.Fatalf("%d pieces find %d: %q", pieces, len(all), all)
+	}
+	want(bob, fields{"text": "x", "before": "1-1"}) // not kept any more
 }
 
 func testFind(t *testing.T, c *cluster.Cluster) {
