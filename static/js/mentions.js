@@ -12,7 +12,7 @@ import { parse } from './markdown.js';
  */
 export function mentions(text, user) {
   // Most do not, and are not worth a closer look.
-  if (!text.includes('@')) return false;
+  if (!text.normalize('NFC').toLowerCase().includes(`@${user.replace(/\.+$/, '')}`)) return false;
   return parse(text).some((block) => speaksTo(block, user));
 }
 

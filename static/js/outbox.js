@@ -16,6 +16,8 @@ import { FinalError } from './protocol.js';
  */
 export const REPEAT_MS = 23 * 3_600_000;
 
+const TYPES = new Set(['send', 'edit', 'retract', 'react']);
+
 export class Outbox {
   #user;
   #store;
@@ -192,7 +194,8 @@ export class Outbox {
 
   async #look() {
     try {
-      this.#entries = await this.#store.all(this.#user);
+      // What a later version of the page has written is left to it.
+      this.#entries = (await this.#store.all(this.#user)).filter(({ type = 'send' }) => TYPES.has(type));
     } catch {
       // A store that cannot be read now: what was read last has to do.
     }

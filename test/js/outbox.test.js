@@ -197,6 +197,16 @@ test('a reply and a reaction go out as such; a reaction that is refused is taken
   assert.deepEqual(outbox.list(), []);
 });
 
+test('what a later version of the page has written is neither sent nor lost', async () => {
+  const store = memoryStore();
+  await store.add({ type: 'dance', key: 'k', user: 'alice', room: 'general', at: 0 });
+  const { outbox, sends } = await tab({ store });
+  await outbox.add('general', 'one');
+  await settle();
+  assert.deepEqual(sends.map(({ text }) => text), ['one']);
+  assert.equal((await store.all('alice')).length, 2);
+});
+
 test('what is not there any more need not be deleted; a change of it is refused', async () => {
   const { outbox, sends } = await tab();
   await outbox.change('general', { type: 'retract', target: 'e1' });

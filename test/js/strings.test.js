@@ -20,6 +20,8 @@ test('every language has the words of English, and fills them with the same valu
     const its = words(lang);
     assert.deepEqual(Object.keys(its).sort(), Object.keys(english).sort(), lang);
     assert.equal(its.lang, lang);
+    const keys = [...read(`templates/strings/${lang}.json`).matchAll(/^  "(\w+)":/gm)].map(([, key]) => key);
+    assert.deepEqual(keys.filter((key, i) => keys.indexOf(key) !== i), [], `${lang}: of a word that stands there twice the first is lost`);
     assert.deepEqual(Object.keys(its.languages).sort(), languages, 'a person can choose each');
     for (const [key, word] of Object.entries(english)) {
       if (key === 'errors') continue;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Backoff } from '../../static/js/backoff.js';
-import { Outbox } from '../../static/js/outbox.js';
+import { Outbox, requestOf } from '../../static/js/outbox.js';
 import { memoryStore } from '../../static/js/store.js';
 import { Timeline } from '../../static/js/timeline.js';
 import { settle, world } from './kit.js';
@@ -51,10 +51,7 @@ for (const { name, steps } of cases('outbox')) {
       user: 'alice',
       store: memoryStore(),
       send: async (entry) => {
-        const ok = await w.connection.ask(() => {
-          const { room, key, text } = entry();
-          return { type: 'send', room, key, text };
-        });
+        const ok = await w.connection.ask(() => requestOf(entry()));
         return ok.seq;
       },
       tooOld: '',
@@ -65,12 +62,13 @@ for (const { name, steps } of cases('outbox')) {
     await outbox.start();
     const start = w.clock.now;
     let taken = 0;
-    const requests = () => w.socket.requests('send');
+    const requests = () => w.socket.sent.filter((each) => 'key' in each);
     const idOf = ({ room, key }) => requests().filter((each) => each.room === room && each.key === key).at(-1)?.id ?? 9999;
     for (const [i, { add, take, at_ms: at, done, known, again, not_until_ms: notUntil }] of steps.entries()) {
       if (add) {
         keys.set('next', add.key);
-        await outbox.add(add.room, add.text);
+        const { room, key, ...what } = add;
+        await outbox.change(room, what);
         await settle();
       } else if (done) {
         const waiting = outbox.waiting;

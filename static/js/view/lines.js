@@ -200,5 +200,5 @@ function isLong(words) {
 export function quoted(lines, event) {
   const line = lines.findLast((each) => each.event === event);
   if (!line) return { event, from: '', body: text.anEarlier };
-  return { event, from: line.from, body: plain(line.text).replace(/\s+/g, ' ').slice(0, QUOTE_LENGTH) };
+  return { event, from: line.from, body: plain(line.text.slice(0, 3 * QUOTE_LENGTH)).replace(/\s+/g, ' ').slice(0, QUOTE_LENGTH) };
 }
