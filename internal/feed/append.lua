@@ -23,14 +23,13 @@
 local feed, key, edits, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local kind, target, asker = ARGV[5], ARGV[6], ARGV[7]
 
-if KEYS[5] and redis.call('HEXISTS', KEYS[5], asker) == 0 then return {'no_member'} end
-
 local known = redis.call('GET', key)
 if known then
   local digest, event = string.match(known, '^(%x+) (.+)$')
   if digest == ARGV[4] then return {'duplicate', event} end
   return {'key_reused'}
 end
+if KEYS[5] and redis.call('HEXISTS', KEYS[5], asker) == 0 then return {'no_member'} end
 
 -- XINFO finds the last id of a stream that somebody emptied by hand.
 local prev, seq = '', 1

@@ -431,8 +431,8 @@ func (c *conn) tooFast(limit *rate.Limiter) error {
 func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
 	a, b, direct := name.Direct()
 	if !direct {
-		if c.isHere(name) {
-			return nil // it was listed when joined
+		if name.Private() || c.isHere(name) {
+			return nil // it was listed when joined, or is not for this person, which the append finds
 		}
 		return c.list(ctx, name)
 	}

@@ -85,6 +85,10 @@ func testPrivate(t *testing.T, c *cluster.Cluster) {
 		return o["type"] == "presence" && o["user"] == "pr-bob" && o["state"] == "gone"
 	})
 	keptOut(bob)
+	// What was kept is kept, also for who did not hear it in time.
+	if a := bob.ok("send", fields{"room": room, "key": "1", "text": "thanks"}); a["duplicate"] != true {
+		t.Errorf("bob's message, repeated, is answered %v", a)
+	}
 	for _, w := range []*wire{bob, mallory} {
 		if heard := w.fence(); slices.ContainsFunc(heard, func(o map[string]any) bool { return o["room"] == room && o["text"] == "bob is gone" }) {
 			t.Errorf("%s hears %v", w.user, heard)
