@@ -93,9 +93,10 @@ export class Outbox {
    * @param {import('./store.js').Written | Change} what
    */
   async change(room, what) {
-    await this.#keep({ ...what, key: this.#newKey(), user: this.#user, room, at: this.#now() });
-    // The tab in which one types sends: the one that led may be in the background, where its timers hardly run.
+    // The tab in which one types sends: the one that led may be in the background, where its timers hardly run. It takes
+    // its turn first, or the other one would begin with this message.
     if (!this.#leads && this.#locks) this.#queue(this.#locks, true);
+    await this.#keep({ ...what, key: this.#newKey(), user: this.#user, room, at: this.#now() });
   }
 
   /**

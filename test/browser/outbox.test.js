@@ -212,3 +212,44 @@ test('where the disk is full the text stays in the composer, and that is said', 
   await alice.sees('no place for this');
   assertContent([alice]);
 });
+
+test('of several tabs the one that is written in sends, and when it goes another does', async () => {
+  const first = await person(browser, system.url, fresh('alice'));
+  const room = fresh('room');
+  await first.goto(room);
+  const context = first.page.context();
+  const open = async () => {
+    const tab = new Tab(await context.newPage(), system.url);
+    await tab.page.goto(first.page.url());
+    await tab.live();
+    await tab.titled(room);
+    return tab;
+  };
+  const tabs = [first, await open(), await open()];
+  // Who sends is seen where it goes out, past the page.
+  const sent = [];
+  for (const tab of tabs) {
+    const network = await context.newCDPSession(tab.page);
+    await network.send('Network.enable');
+    network.on('Network.webSocketFrameSent', ({ response }) => {
+      for (const frame of response.payloadData.split('\n').filter(Boolean).map((line) => JSON.parse(line))) {
+        if (frame.type === 'send') sent.push({ by: tabs.indexOf(tab), text: frame.text });
+      }
+    });
+  }
+  for (const [by, tab] of tabs.entries()) {
+    await tab.say(`from ${by}`);
+    await tab.sees(`from ${by}`);
+  }
+  assert.deepEqual(sent, tabs.map((_, by) => ({ by, text: `from ${by}` })));
+
+  sent.length = 0;
+  for (const tab of tabs) await tab.offline();
+  await tabs[2].say('left behind');
+  await tabs[2].page.close();
+  for (const tab of tabs.slice(0, 2)) await tab.online();
+  for (const tab of tabs.slice(0, 2)) await tab.sees('left behind');
+  assert.deepEqual(sent.map(({ text }) => text), ['left behind']);
+  assert.deepEqual(await first.lines(), ['from 0', 'from 1', 'from 2', 'left behind']);
+  assertContent(tabs.slice(0, 2), { unreachable: true });
+});
