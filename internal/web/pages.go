@@ -210,5 +210,11 @@ func (p *pages) static(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if ext := path.Ext(name); ext == ".js" || ext == ".css" {
+		// What says how a page behaves says nothing of a script. Of forty modules it is a fifth of what they weigh.
+		for _, header := range documentHeaders {
+			c.Response().Header().Del(header)
+		}
+	}
 	return c.Blob(http.StatusOK, mime.TypeByExtension(path.Ext(name)), data)
 }
