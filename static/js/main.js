@@ -10,6 +10,7 @@ import { Outbox, requestOf } from './outbox.js';
 import { Patience } from './patience.js';
 import { FinalError, UNIVERSE, newKey } from './protocol.js';
 import { FIRST_ROOM, Rooms } from './rooms.js';
+import { Search, parsed } from './search.js';
 import { readSettings } from './settings.js';
 import { FullError, openStore } from './store.js';
 import { text } from './strings.js';
@@ -174,6 +175,14 @@ const view = new View({
     connection.typing(name);
   },
   watch: (name) => rooms.watch(name),
+  search: (typed) => {
+    const query = parsed(typed);
+    if (query.wrong) return query.wrong;
+    const joined = rooms.all().filter((room) => room.joined).map(({ name }) => name);
+    const named = joined.filter((name) => [name, name.replace(/^~/, ''), rooms.partner(name), `@${rooms.partner(name)}`].includes(query.room));
+    if (query.room && named.length === 0) return `in:${query.room}`;
+    return new Search((request) => connection.ask(request), query, query.room ? named : joined);
+  },
   find: async (query) => {
     try {
       const ok = await connection.ask(() => ({ type: 'find', text: query }));

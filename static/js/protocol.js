@@ -46,6 +46,7 @@
  * @property {ListedRoom[]} [rooms]
  * @property {Array<{user: string, owner?: boolean}>} [members]
  * @property {boolean} [more] find
+ * @property {string} [next] search
  * @property {string} [read]
  * @property {number} [read_seq]
  * @property {number} [read_back]
@@ -58,7 +59,7 @@
  * @typedef {{type: 'edit', room: string, key: string, target: string, text: string}} Edit
  * @typedef {{type: 'retract', room: string, key: string, target: string}} Retract
  * @typedef {{type: 'react', room: string, key: string, target: string, emoji: string, on: boolean}} React
- * @typedef {Join | Send | Edit | Retract | React | {type: 'leave', room: string} | {type: 'invite' | 'expel', room: string, user: string} | {type: 'members', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'} | {type: 'find', text: string} | {type: 'topic', room: string, text: string} | {type: 'mute', room: string, mute: boolean}} Request
+ * @typedef {Join | Send | Edit | Retract | React | {type: 'leave', room: string} | {type: 'invite' | 'expel', room: string, user: string} | {type: 'members', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'} | {type: 'find', text: string} | {type: 'search', room: string, text: string, user: string, until: string, before?: string} | {type: 'topic', room: string, text: string} | {type: 'mute', room: string, mute: boolean}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';

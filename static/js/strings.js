@@ -63,6 +63,10 @@ export function speak(words, locale) {
     /** @param {number} n */
     members: (n) => count(words.members, n),
     /** @param {number} n */
+    hits: (n) => count(words.hits, n),
+    /** @param {string} part */
+    notUnderstood: (part) => fill(words.notUnderstood, { part }),
+    /** @param {number} n */
     newBelow: (n) => count(words.newBelow, n),
     /** @param {number} n */
     held: (n) => count(words.held, n),

@@ -13,6 +13,7 @@ import { Heading } from './view/heading.js';
 import { Keys } from './view/keys.js';
 import { Log } from './view/log.js';
 import { People } from './view/people.js';
+import { SearchPanel } from './view/search.js';
 import { SettingsPanel } from './view/settings.js';
 import { Sidebar } from './view/sidebar.js';
 import { Switcher } from './view/switcher.js';
@@ -81,6 +82,7 @@ import { Switcher } from './view/switcher.js';
  * @property {(name: string, what: Change) => Promise<string>} change a message of a conversation; the same
  * @property {(key: string) => void} retry
  * @property {(key: string) => void} discard
+ * @property {(typed: string) => import('./search.js').Search | string} search begins to look for messages; or what of it makes no sense
  * @property {(query: string) => Promise<{rooms: import('./protocol.js').FoundRoom[], more: boolean}>} find public rooms
  * @property {(name: string, topic: string) => Promise<string>} topic says what a room is about; resolves to why not, or ''
  * @property {(name: string, mute: boolean) => void} mute
@@ -98,6 +100,9 @@ import { Switcher } from './view/switcher.js';
  * @property {() => import('./view/diagnostics.js').Diagnosis} diagnose
  * @property {() => Promise<unknown>} measure the round trip to the server
  */
+
+/** How many frames an opened conversation may take to be on the page. */
+const OPEN_FRAMES = 120;
 
 export class View {
   #body = document.body;
@@ -136,6 +141,8 @@ export class View {
 
     this.#heading = new Heading(handlers);
     const browse = new Browse(handlers);
+    const search = new SearchPanel(handlers.search, (room, event) => void this.#goto(handlers, room, event));
+    find('search-open', HTMLButtonElement).addEventListener('click', () => search.open());
     find('browse-open', HTMLButtonElement).addEventListener('click', () => browse.open());
     this.#menu.addEventListener('click', () => this.#drawer('side', true));
     this.#peopleToggle.addEventListener('click', () => this.#drawer('people', true));
@@ -163,6 +170,18 @@ export class View {
     for (const width of ['45em', '67.5em']) {
       matchMedia(`(max-width: ${width})`).addEventListener('change', () => this.#drawer('', false));
     }
+  }
+
+  /**
+   * Opens a conversation at one of its lines.
+   * @param {Handlers} handlers
+   * @param {string} room
+   * @param {string} event
+   */
+  async #goto(handlers, room, event) {
+    await handlers.join(room);
+    for (let i = 0; i < OPEN_FRAMES && this.#name !== room; i++) await new Promise((resolve) => requestAnimationFrame(resolve));
+    if (this.#name === room) await this.#log.reveal(event);
   }
 
   /** @param {Page} page */

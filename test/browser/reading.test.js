@@ -265,3 +265,26 @@ test('rooms: found by topic, joined from there, named what they are about, muted
   await entry(alice, room).locator('.badge').getByText('1', { exact: true }).waitFor();
   assertContent([alice, bob]);
 });
+
+test('search: what was said long ago in a room is found by its words, and shown where it stands', async () => {
+  const [room, alice, bob] = await inRoom('alice', 'bob');
+  const word = fresh('zebra');
+  await bob.say(`a ${word} was here`);
+  await bob.flood(room, numbered('filler', 400));
+  await alice.goto('general');
+  await alice.page.click('#search-open');
+  const search = async (typed) => {
+    await alice.page.fill('#search input', typed);
+    await alice.page.keyboard.press('Enter');
+  };
+  await search(`${word} before:2001-01-01`);
+  await alice.page.locator('#search [role=status]').getByText('0 messages found').waitFor();
+  await search(`${word} in:nowhere`);
+  await alice.page.locator('#search [role=status]').getByText('in:nowhere').waitFor();
+  await search(`${word.toUpperCase()} in:#${room} from:${await bob.page.textContent('.me-name')}`);
+  await alice.page.locator('#search .hit').getByText(`a ${word} was here`).click();
+  await alice.titled(room);
+  await alice.sees(`a ${word} was here`);
+  await until('it is in sight', () => inSight(alice, '.day + .line'));
+  assertContent([alice, bob]);
+});
