@@ -144,6 +144,7 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 		// The roster is taken when this connection hears the room already: whoever
 		// comes or goes from here on follows it.
 		roster := c.enter(ctx, name)
+		c.charge(r)
 		return chat.Encode(chat.Joined{
 			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Roster: roster,
 		})
@@ -152,6 +153,23 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 		c.check(ctx, name) // expelled just before this connection could be told
 	}
 	return err
+}
+
+// bytesPerAsk is how much of a room's history counts for one request more.
+const bytesPerAsk = 64 << 10
+
+// charge counts what a join brings among this person's requests.
+func (c *conn) charge(replays ...room.Replay) {
+	bytes := 0
+	for _, r := range replays {
+		for _, events := range [][]chat.Event{r.Events, r.Rest} {
+			for _, ev := range events {
+				bytes += len(ev.Data)
+			}
+		}
+	}
+	asks := c.pace.asks
+	asks.ReserveN(time.Now(), min(bytes/bytesPerAsk+len(replays)-1, asks.Burst())) // of more it would reserve nothing
 }
 
 // list puts the room on the person's list and tells those whom it concerns.
@@ -220,6 +238,7 @@ func (c *conn) joinUniverse(ctx context.Context, req chat.Request) error {
 		ok := chat.Joined{Answer: chat.OK(*req.ID), Room: chat.Universe, Heads: map[chat.Room]chat.EventID{}}
 		var events []chat.Event
 		resumed := 0
+		c.charge(replays...)
 		for _, r := range replays {
 			events = append(events, r.Events...)
 			ok.Heads[r.Room] = r.Head
@@ -460,6 +479,7 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
+	c.pace.asks.ReserveN(time.Now(), pageBytes/bytesPerAsk)
 	c.out.Push(chat.Encode(chat.Page{Answer: chat.OK(*req.ID), Room: name, Events: events}))
 	return nil
 }

@@ -25,7 +25,7 @@ func (c *conn) search(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	if !c.here[name] {
+	if !c.isHere(name) {
 		return &chat.Error{Code: chat.CodeForbidden, Message: "Only a room that one is in can be searched."}
 	}
 	cursor, err := chat.ParseEventID("before", req.Before)

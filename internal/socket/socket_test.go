@@ -391,6 +391,36 @@ func TestAnExpiredLoginIsFoundAtItsEnd(t *testing.T) {
 	}
 }
 
+// What one request brings may be much. Who asks for it over and over is too fast.
+func TestMuchHistoryCountsForManyRequests(t *testing.T) {
+	k := newKit(t, 1) // ten requests a second, and a thousand at once
+	f := k.Feed
+	var first chat.EventID
+	for n := range 60 {
+		r, err := f.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: "general", From: "bob", Key: fmt.Sprint(n), Text: strings.Repeat("x", 60_000)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			first = r.Event
+		}
+	}
+	alice := k.dial("alice")
+	for n := 1; ; n++ {
+		alice.write(fmt.Sprintf(`{"type":"join","id":%d,"room":"general","after":"%s"}`, n, first))
+		object := alice.want(fmt.Sprintf(`"id":%d`, n))
+		if strings.Contains(object, "too_fast") {
+			if n < 10 || !strings.Contains(object, "retry_after_ms") {
+				t.Fatalf("after %d joins: %s", n, object)
+			}
+			return
+		}
+		if n == 100 {
+			t.Fatal("3.5 MB, a hundred times, and nobody minds")
+		}
+	}
+}
+
 // Clients that move have time to; who does not move is closed with 1012 inside
 // the drain, and who comes meanwhile is asked to move too.
 func TestDrainIsBounded(t *testing.T) {
