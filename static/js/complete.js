@@ -63,11 +63,18 @@ function persons(word, people) {
 const fold = (name) => name.normalize('NFC').toLowerCase();
 
 /**
- * Whether what comes next is code: in a block, or in a span of this line.
+ * Whether what comes next is in a block of code, or tells its language.
+ * @param {string} before the text up to there
+ */
+export function isInBlock(before) {
+  return before.split(/^ {0,3}```.*$/m).length % 2 === 0;
+}
+
+/**
+ * The same, or in a span of this line.
  * @param {string} before
  */
 function isInCode(before) {
-  const parts = before.split(/^ {0,3}```.*$/m);
-  const line = /** @type {string} */ (parts.at(-1)).split('\n').at(-1) ?? '';
-  return parts.length % 2 === 0 || (line.match(/`+/g)?.length ?? 0) % 2 === 1;
+  const line = before.split('\n').at(-1) ?? '';
+  return isInBlock(before) || (line.match(/`+/g)?.length ?? 0) % 2 === 1;
 }

@@ -272,6 +272,30 @@ test('names and emoji are completed, by keys and by touch, and what is whole is 
   assertContent([alice, bob]);
 });
 
+test('keys put marks around what is selected, and Enter sends no half block of code', async () => {
+  const { alice, bob } = await two();
+  await alice.page.focus('#text');
+  await alice.page.keyboard.type('so bold');
+  await alice.page.keyboard.press('Control+Shift+ArrowLeft');
+  await alice.page.keyboard.press('Control+b');
+  assert.equal(await alice.page.inputValue('#text'), 'so **bold**');
+  await alice.page.keyboard.press('Control+b');
+  assert.equal(await alice.page.inputValue('#text'), 'so bold');
+  await alice.page.keyboard.press('Control+i');
+  await alice.page.keyboard.press('End');
+  await alice.page.keyboard.press('Shift+Enter');
+  for (const line of ['```', 'let a;', '```']) {
+    await alice.page.keyboard.type(line);
+    await alice.page.keyboard.press('Enter');
+  }
+  const text = bob.page.locator('.line .text');
+  await text.waitFor();
+  assert.equal(await text.locator('em').textContent(), 'bold');
+  assert.equal(await text.locator('pre').textContent(), 'let a;');
+  assert.equal(await alice.page.inputValue('#text'), '');
+  assertContent([alice, bob]);
+});
+
 test('a draft outlives its tab, and stays in its room', async () => {
   const { alice, room } = await two();
   await alice.page.fill('#text', 'to be continued');

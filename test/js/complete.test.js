@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { emojiAt, offersAt } from '../../static/js/complete.js';
+import { emojiAt, isInBlock, offersAt } from '../../static/js/complete.js';
 
 const PEOPLE = ['cathy', 'bob', 'bobby', 'jacob'];
 const labels = (before) => offersAt(before, PEOPLE)?.offers.map(({ label }) => label) ?? null;
@@ -30,4 +30,10 @@ test('a closed name becomes its emoji', () => {
   assert.deepEqual(emojiAt('well :tada:'), { from: 5, insert: '🎉' });
   assert.deepEqual(emojiAt('🎉:+1:'), { from: 2, insert: '👍' });
   for (const none of ['tada:', ':nothing:', 'at 10:100:', '::tada:', '`:tada:', 'a:tada:']) assert.equal(emojiAt(none), null, none);
+});
+
+test('a block of code goes on until its fence is closed', () => {
+  for (const [before, is] of [['', false], ['```', true], ['so:\n```js\nlet a', true], ['```\na\n```', false], ['say ```', false], ['```\na\n```\n```', true]]) {
+    assert.equal(isInBlock(before), is, before);
+  }
 });

@@ -110,9 +110,18 @@ export class Completion {
     this.close();
     const end = this.#text.selectionEnd;
     this.#text.setSelectionRange(from, end);
-    // The only way that can be undone by the keys for that.
-    if (document.execCommand('insertText', false, words)) return;
-    this.#text.setRangeText(words, from, end, 'end');
-    this.#text.dispatchEvent(new Event('input'));
+    put(this.#text, words);
   }
+}
+
+/**
+ * Writes something in the place of what is selected.
+ * @param {HTMLTextAreaElement} into
+ * @param {string} words
+ */
+export function put(into, words) {
+  // The only way that can be undone by the keys for that.
+  if (document.execCommand('insertText', false, words)) return;
+  into.setRangeText(words, into.selectionStart, into.selectionEnd, 'end');
+  into.dispatchEvent(new Event('input'));
 }

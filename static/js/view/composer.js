@@ -1,8 +1,9 @@
 // Where one writes.
 
+import { isInBlock } from '../complete.js';
 import { textLength } from '../protocol.js';
 import { text } from '../strings.js';
-import { Completion } from './completion.js';
+import { Completion, put } from './completion.js';
 import { find, say } from './dom.js';
 import { quoted } from './lines.js';
 
@@ -57,8 +58,11 @@ export class Composer {
     });
     this.#text.addEventListener('keydown', (event) => {
       // A key that belongs to the composition of a character is not ours.
-      if (event.isComposing || event.keyCode === 229 || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.isComposing || event.keyCode === 229 || event.altKey) return;
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return this.#withMod(event);
       if (this.#completion.key(event.key)) this.#written();
+      // A block of code has many lines; the one that ends it does not go on.
+      else if (event.key === 'Enter' && isInBlock(this.#text.value.slice(0, this.#text.selectionStart))) return;
       else if (event.key === 'Enter') void this.#send();
       else if (event.key === 'ArrowUp' && this.#text.value === '' && !this.#edits) this.#editLast();
       else if (event.key === 'Escape' && (this.#edits || this.#reply)) this.#cancel();
@@ -100,6 +104,30 @@ export class Composer {
     this.#text.setAttribute('aria-label', text.write(open.title));
     // Where a keyboard would cover half of the page, it comes when asked for.
     if (matchMedia('(pointer: fine)').matches && open.kind !== 'universe') this.#text.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #withMod(event) {
+    if (event.shiftKey) return;
+    const mark = { b: '**', i: '*' }[event.key.toLowerCase()];
+    if (mark) this.#mark(mark);
+    else if (event.key === 'Enter') void this.#send();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /**
+   * Puts marks around what is selected, or takes them away.
+   * @param {string} mark
+   */
+  #mark(mark) {
+    const { value, selectionStart: from, selectionEnd: to } = this.#text;
+    const { length } = mark;
+    const around = value.slice(0, from).endsWith(mark) && value.slice(to).startsWith(mark);
+    if (around) this.#text.setSelectionRange(from - length, to + length);
+    put(this.#text, around ? value.slice(from, to) : `${mark}${value.slice(from, to)}${mark}`);
+    this.#text.setSelectionRange(around ? from - length : from + length, around ? to - length : to + length);
   }
 
   /** Whom one may name: who spoke last first, then who is here. */

@@ -33,6 +33,8 @@ export class Keys {
       [['F6'], text.does.part],
       [[text.keys.enter], text.does.send],
       [[shift, text.keys.enter], text.does.lineBreak],
+      [[mod, 'B'], text.does.bold],
+      [[mod, 'I'], text.does.italic],
       [['↑'], text.does.editLast],
       [[text.keys.esc], text.does.escape],
       [['?'], text.does.keys],
