@@ -114,6 +114,22 @@ for (const viewport of [WIDE, NARROW]) {
         await drawer('#menu');
         await page.click('#settings-open');
       },
+      browse: async () => {
+        await drawer('#menu');
+        await page.click('#browse-open');
+        await page.waitForSelector('#browse .found li');
+      },
+      search: async () => {
+        await drawer('#menu');
+        await page.click('#search-open');
+        await page.fill('#search input', 'x');
+        await page.keyboard.press('Enter');
+        await page.waitForSelector('#search .hit');
+      },
+      'topic-dialog': async () => {
+        await page.keyboard.press('Escape');
+        await page.click('#topic');
+      },
     })) {
       await open();
       await page.waitForSelector(`#${name}[open]`);

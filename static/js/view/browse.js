@@ -21,7 +21,7 @@ export class Browse {
   /** @param {import('../view.js').Handlers} handlers */
   constructor(handlers) {
     this.#on = handlers;
-    Object.assign(this.#input, { type: 'search', autocomplete: 'off', spellcheck: false, autofocus: true, maxLength: 100, dir: 'auto', placeholder: text.browseHint });
+    Object.assign(this.#input, { type: 'text', inputMode: 'search', autocomplete: 'off', spellcheck: false, autofocus: true, maxLength: 100, dir: 'auto', placeholder: text.browseHint });
     this.#input.setAttribute('aria-label', text.browseHint);
     this.#note.setAttribute('role', 'status');
     this.#dialog = dialog('browse', text.browse, this.#input, this.#list, this.#note);

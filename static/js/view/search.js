@@ -25,7 +25,7 @@ export class SearchPanel {
   constructor(find, go) {
     this.#find = find;
     this.#go = go;
-    Object.assign(this.#input, { type: 'search', autocomplete: 'off', autofocus: true, maxLength: 200, dir: 'auto' });
+    Object.assign(this.#input, { type: 'text', inputMode: 'search', autocomplete: 'off', autofocus: true, maxLength: 200, dir: 'auto' });
     this.#input.setAttribute('aria-label', text.search);
     this.#input.setAttribute('enterkeyhint', 'search');
     this.#note.setAttribute('role', 'status');
