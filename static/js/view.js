@@ -156,6 +156,7 @@ export class View {
     });
     const keys = new Keys({
       switch: () => this.#switcher.open(),
+      search: () => search.open(),
       step: (by, unread) => {
         const name = this.#page && beside(this.#page, by, unread);
         if (name) handlers.open(name);

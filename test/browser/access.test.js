@@ -90,7 +90,7 @@ for (const viewport of [WIDE, NARROW]) {
     await page.keyboard.type('so @alice: ```');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.line:not(.pending) .quote');
-    await tab.say(`${'long\n'.repeat(30)}@${await page.textContent('.me-name')}\n\`\`\`\ncode\n\`\`\``);
+    await tab.say(`${'long\n'.repeat(30)}@${await page.textContent('.me-name')}\n\`\`\`\ncode\n\`\`\`\nend`);
     await page.waitForSelector('.line:not(.pending) .more');
     await act('Edit');
     await page.keyboard.press('End');

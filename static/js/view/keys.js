@@ -17,6 +17,7 @@ export class Keys {
    * @param {object} does
    * @param {() => void} does.switch
    * @param {(by: 1 | -1, unread: boolean) => void} does.step to the conversation below or above on the list
+   * @param {() => void} does.search
    * @param {() => void} does.write goes to the composer
    */
   constructor(does) {
@@ -26,6 +27,7 @@ export class Keys {
     /** @type {Array<[string[], string]>} */
     const list = [
       [[mod, 'K'], text.does.switch],
+      [[mod, shift, 'F'], text.does.search],
       [[alt, '↑'], text.does.above],
       [[alt, '↓'], text.does.below],
       [[alt, shift, '↑'], text.does.unreadAbove],
@@ -51,6 +53,7 @@ export class Keys {
       const inWindow = document.querySelector('dialog[open]') !== null;
       if (modKey && !altKey && !shiftKey && key.toLowerCase() === 'k') does.switch();
       else if (inWindow) return;
+      else if (modKey && !altKey && shiftKey && key.toLowerCase() === 'f') does.search();
       else if (altKey && !event.ctrlKey && !event.metaKey && key === 'ArrowUp') does.step(-1, shiftKey);
       else if (altKey && !event.ctrlKey && !event.metaKey && key === 'ArrowDown') does.step(1, shiftKey);
       else if (key === 'F6' && plain) this.#part(shiftKey ? -1 : 1);
