@@ -75,6 +75,6 @@ export function isInBlock(before) {
  * @param {string} before
  */
 function isInCode(before) {
-  const line = before.split('\n').at(-1) ?? '';
+  const line = before.replace(/^ {0,3}```.*$/gm, '').split('\n').at(-1) ?? '';
   return isInBlock(before) || (line.match(/`+/g)?.length ?? 0) % 2 === 1;
 }

@@ -12,6 +12,7 @@ test('people, after an at sign that begins a word', () => {
   for (const none of ['', 'bo', 'mail@bo', '@bo ', '@nobody', '`@bo', '```\n@bo', '@cathy']) assert.equal(labels(none), null, none);
   assert.deepEqual(labels('`code` @bo'), ['bob', 'bobby']);
   assert.deepEqual(labels('```\ncode\n```\n@bo'), ['bob', 'bobby']);
+  assert.deepEqual(labels('```\ncode\n``` @bo'), ['bob', 'bobby']);
 });
 
 test('a name that is written out is whole, though it begins another', () => {
