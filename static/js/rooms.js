@@ -54,7 +54,7 @@ const markOf = ({ read = '', read_seq: seq = 0, read_back: back = 0 }) => ({ eve
 export const FIRST_ROOM = 'general';
 /** How long one `typing` is believed, in milliseconds. */
 const TYPING_MS = 6_000;
-const HISTORY_LIMIT = 100;
+const HISTORY_LIMIT = 200;
 /** How many events a room may hold that is not looked at, and one that is looked at where it ends. */
 const KEEP = 500;
 const KEEP_OPEN = 2_000;
