@@ -30,7 +30,8 @@ export class People {
   render({ user, open }) {
     const people = open?.here ?? [];
     const none = !open || open.kind === 'universe';
-    document.body.classList.toggle('alone', none);
+    // Not before one knows: nothing is to move when the first conversation opens.
+    document.body.classList.toggle('alone', open?.kind === 'universe');
     this.#toggle.hidden = none;
     say(this.#toggle, text.here(people.filter(({ away }) => !away).length));
     this.#here.show(people.map(({ name, away }) => ({
