@@ -181,9 +181,6 @@ func gather(ctx context.Context, rec *record, g gathering) (*crowd, error) {
 		c.direct[room] = one
 		one.rooms, other.rooms = append(one.rooms, room), append(other.rooms, room)
 	}
-	rec.mu.Lock()
-	rec.rooms += g.rooms
-	rec.mu.Unlock()
 	gate := make(chan struct{}, loginsAtOnce)
 	errs := make(chan error, len(c.people))
 	for _, p := range c.people {

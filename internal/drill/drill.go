@@ -208,7 +208,6 @@ func (d *drill) system(ctx context.Context, result *Result, dir string, opts clu
 		return err
 	}
 	defer d.cluster.Close()
-	d.rec.newSystem()
 	for f, ok := next(); ok; f, ok = next() {
 		row, err := d.act(ctx, d.cluster.URL(), f)
 		if err != nil {
@@ -287,9 +286,6 @@ func (d *drill) act(ctx context.Context, url string, f Fault) (Row, error) {
 		if b, err = startBrowsers(ctx, d.Script, d.Browsers, name, url, a.crowd.rooms[0]); err != nil {
 			return a.row, err
 		}
-		d.rec.mu.Lock()
-		d.rec.rooms++ // of the browsers' own
-		d.rec.mu.Unlock()
 		defer b.close()
 		typed.Go(func() { typing = b.chatter(a.crowd.quiet) })
 	}

@@ -27,7 +27,6 @@ type record struct {
 	file    *bufio.Writer
 	fileErr error
 	series  series
-	rooms   int // public ones on the system, all acts together
 }
 
 func newRecord(history io.Writer) *record {
@@ -36,13 +35,6 @@ func newRecord(history io.Writer) *record {
 		r.file = bufio.NewWriterSize(history, 1<<20)
 	}
 	return r
-}
-
-// newSystem begins a system that has no rooms yet.
-func (r *record) newSystem() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rooms = 0
 }
 
 // act begins a new act.
@@ -248,18 +240,18 @@ func (p *person) sawLocked(now time.Time, ev client.Event) {
 }
 
 const (
-	joinBytes  = 4 << 20 // what a join of universe brings, spread evenly over its rooms
+	joinBytes  = 4 << 20 // what a join of universe brings, of all rooms together
 	eventBytes = 400     // of what people here say, at most
 )
 
-// farLocked says that a reader of universe may have missed more of a room than its
-// part of what a join brings.
+// farLocked says that a reader of universe may have missed more of a room than what a
+// join brings of all.
 func (p *person) farLocked(f client.Replaced) bool {
 	if !p.all || f.Had == "" || len(f.Events) == 0 {
 		return false
 	}
 	missed := f.Events[len(f.Events)-1].Seq - f.Had.Seq()
-	return missed*eventBytes > int64(joinBytes/max(1, p.crowd.rec.rooms))
+	return missed*eventBytes > joinBytes
 }
 
 // beganLocked notes where a view begins now that was replaced: what stands before is

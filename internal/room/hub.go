@@ -100,7 +100,7 @@ func (h *Hub) Join(ctx context.Context, rd *Reader, name chat.Room, after chat.E
 	rd.joined[name] = true
 	h.mu.Unlock()
 	for {
-		s, replay, err := h.prepare(ctx, rd, name, after, h.window, 1)
+		s, replay, err := h.prepare(ctx, rd, name, after, h.window, NewBounds(1))
 		if err != nil {
 			return err
 		}
@@ -112,9 +112,9 @@ func (h *Hub) Join(ctx context.Context, rd *Reader, name chat.Room, after chat.E
 	}
 }
 
-// prepare makes rd a subscriber that holds what comes, and reads its replay, of one
-// of so many rooms: what came after, or the newest window events.
-func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after chat.EventID, window, rooms int) (*Subscriber, Replay, error) {
+// prepare makes rd a subscriber that holds what comes, and reads its replay within
+// bounds: what came after, or the newest window events.
+func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after chat.EventID, window int, bounds Bounds) (*Subscriber, Replay, error) {
 	r, err := h.open(ctx, rd, name)
 	if err != nil {
 		return nil, Replay{}, err
@@ -136,7 +136,7 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 			return nil, Replay{}, chat.Unavailable("join ahead of the room", context.Cause(ctx))
 		}
 	}
-	replay, err := ReadReplay(ctx, h.feed, name, after, s.From, window, rooms)
+	replay, err := ReadReplay(ctx, h.feed, name, after, s.From, window, bounds)
 	if errors.Is(err, chat.ErrLost) {
 		// What this room gave out last is not in the feed: Redis lost data. The
 		// room finds out by itself; its readers join again.
@@ -299,7 +299,7 @@ func (h *Hub) fillOnce(r *Room) (again bool, err error) {
 	after, known := r.Reading()
 	var events []chat.Event
 	if known {
-		events, err = readAfter(ctx, h.feed, r.Name, after, "", resumeBytes)
+		events, err = readAfter(ctx, h.feed, r.Name, after, "", NewBounds(1).resume)
 		switch {
 		case errors.Is(err, chat.ErrLost):
 			gaps.WithLabelValues("lost").Inc()

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"chatd/internal/chat"
 )
@@ -31,19 +32,32 @@ type Replay struct {
 	Head    chat.EventID
 }
 
+// Bounds are those of the replays of rooms that are read together.
+type Bounds struct {
+	answer int           // bytes, of each
+	resume *atomic.Int64 // bytes, of all, that are left
+}
+
+// NewBounds returns the bounds of so many replays.
+func NewBounds(rooms int) Bounds {
+	b := Bounds{answerBytes / rooms, new(atomic.Int64)}
+	b.resume.Store(resumeBytes)
+	return b
+}
+
 // ReadReplay reads what a reader who has after ("" for nothing) is given up to
-// the event upTo, "" for before the first, in one of so many rooms that are read
-// together. It returns chat.ErrLost when upTo itself is not in the feed.
-func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, window, rooms int) (Replay, error) {
+// the event upTo, "" for before the first. It returns chat.ErrLost when upTo itself
+// is not in the feed.
+func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, window int, bounds Bounds) (Replay, error) {
 	replay := Replay{Room: name, Head: upTo}
 	if upTo == "" { // which to the feed would mean: up to the newest
 		return replay, nil
 	}
 	if after != "" {
-		events, err := readAfter(ctx, feed, name, after, upTo, resumeBytes/rooms)
+		events, err := readAfter(ctx, feed, name, after, upTo, bounds.resume)
 		if err == nil {
 			replay.Resumed = true
-			replay.Events, replay.Rest = chat.Oldest(events, answerBytes/rooms)
+			replay.Events, replay.Rest = chat.Oldest(events, bounds.answer)
 			return replay, nil
 		}
 		if !errors.Is(err, chat.ErrLost) {
@@ -51,29 +65,37 @@ func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat
 		}
 	}
 	events, err := feed.Newest(ctx, name, upTo, window)
-	replay.Events = chat.Newest(events, answerBytes/rooms)
+	replay.Events = chat.Newest(events, bounds.answer)
 	return replay, err
 }
 
 // readAfter reads the events that follow after up to upTo, or the newest if that is
-// "". It returns chat.ErrLost when one of the two is not in the feed, or when there
-// are more than most bytes between them.
-func readAfter(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, most int) (all []chat.Event, err error) {
+// "", and takes their bytes from those that are left. It returns chat.ErrLost, having
+// taken nothing, when one of the two is not in the feed, or when not enough are left.
+func readAfter(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, left *atomic.Int64) (all []chat.Event, err error) {
+	taken := int64(0)
 	for {
 		events, err := feed.After(ctx, name, after, upTo, readEvents)
+		size := bytesOf(events)
+		if err == nil && left.Add(-size) < 0 {
+			taken, err = taken+size, chat.ErrLost
+		}
 		if err != nil {
+			left.Add(taken)
 			return nil, err
 		}
-		for _, ev := range events {
-			most -= len(ev.Data)
-		}
-		if most < 0 {
-			return nil, chat.ErrLost
-		}
+		taken += size
 		all = append(all, events...)
 		if len(events) < readEvents {
 			return all, nil
 		}
 		after = all[len(all)-1].ID
 	}
+}
+
+func bytesOf(events []chat.Event) (n int64) {
+	for _, ev := range events {
+		n += int64(len(ev.Data))
+	}
+	return n
 }

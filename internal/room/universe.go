@@ -33,13 +33,14 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Co
 	}
 
 	window := min(h.window, max(1, 4*h.window/max(1, len(rooms))))
+	bounds := NewBounds(max(1, len(rooms)))
 	subs, replays := make([]*Subscriber, len(rooms)), make([]Replay, len(rooms))
 	var size atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(fillsAtOnce)
 	for i, name := range rooms {
 		g.Go(func() (err error) {
-			subs[i], replays[i], err = h.prepare(gctx, rd, name, positions[name], window, len(rooms))
+			subs[i], replays[i], err = h.prepare(gctx, rd, name, positions[name], window, bounds)
 			if r := &replays[i]; size.Add(bytesOf(r.Events)) > universeBytes {
 				if r.Resumed {
 					r.Rest = append(r.Events, r.Rest...)
@@ -60,13 +61,6 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Co
 		}
 	}
 	return nil
-}
-
-func bytesOf(events []chat.Event) (n int64) {
-	for _, ev := range events {
-		n += int64(len(ev.Data))
-	}
-	return n
 }
 
 // giveUp undoes a half-made join of universe. Rooms that rd reads by name were
@@ -137,7 +131,7 @@ func (h *Hub) appear(rd *Reader, name chat.Room) error {
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, fillTimeout)
 	defer cancel()
-	s, replay, err := h.prepare(ctx, rd, name, "", h.window, 1)
+	s, replay, err := h.prepare(ctx, rd, name, "", h.window, NewBounds(1))
 	if err != nil {
 		return err
 	}

@@ -341,7 +341,7 @@ func (c *conn) prepare(ctx context.Context, p *proc, req request) (*room.Subscri
 		}
 		s = r.Subscribe(c.rd)
 	}
-	replay, err := room.ReadReplay(ctx, in.feed, req.Room, req.After, s.From, in.w.plan.Window, in.w.plan.Share)
+	replay, err := room.ReadReplay(ctx, in.feed, req.Room, req.After, s.From, in.w.plan.Window, room.NewBounds(in.w.plan.Share))
 	if s.From == "" && !in.w.bug.joinBehind {
 		replay = room.Replay{Room: req.Room} // the end "" stands for no end
 	}

@@ -24,7 +24,7 @@ type plan struct {
 	History   int // events that a feed keeps, about
 	Nodes     int // events that a feed lets go at once
 	Window    int
-	Share     int // rooms among which what a resume may bring is divided
+	Share     int // rooms among which an answer is divided
 	Length    time.Duration
 	Acts      []act
 }
@@ -161,8 +161,8 @@ func newPlan(seed uint64, focus ...string) *plan {
 	if rng.IntN(3) == 0 {
 		p.Window = 3 + rng.IntN(5)
 	}
-	if rng.IntN(3) == 0 { // an answer takes some ten events, a resume all that there are
-		p.Share = 80 + rng.IntN(40)
+	if rng.IntN(3) == 0 { // an answer takes one to ten events
+		p.Share = 100 + rng.IntN(1000)
 	}
 	loses := rng.IntN(3) == 0
 	only := map[string]bool{} // a few kinds of deeds in each plan go further than all of them
