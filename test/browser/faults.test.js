@@ -109,7 +109,7 @@ test('all tabs of one person come back together, and stay logged in', async () =
   const said = tabs.map((_, i) => `tab ${i}`);
   for (const tab of tabs) {
     await tab.sees(said.at(-1));
-    assert.deepEqual(await tab.lines(), said);
+    await tab.shows(said);
   }
   assertContent(tabs, { unreachable: true });
 });
@@ -145,7 +145,7 @@ test('where every instance leaves, the page stays on its socket as long as there
   await until('all are back', () => system.instances().every(({ pid }) => pid > 0 && !pids.includes(pid)));
   await alice.say('four');
   await bob.sees('four');
-  for (const tab of [alice, bob]) assert.deepEqual(await tab.lines(), ['one', 'two', 'three', 'four']);
+  for (const tab of [alice, bob]) await tab.shows(['one', 'two', 'three', 'four']);
   assertContent([alice, bob], { unreachable: true });
 });
 
@@ -241,7 +241,7 @@ test('what is over soon is not mentioned: a message put off once, a lost socket'
   assert.equal(sockets.length, 2);
   assert.deepEqual(await cathy.page.evaluate(() => window.mentioned), []);
   await bob.sees('after it');
-  assert.deepEqual(await bob.lines(), ['put off', 'after it']);
+  await bob.shows(['put off', 'after it']);
   assertContent([bob, cathy], { unreachable: true });
 });
 
@@ -268,7 +268,7 @@ test('a frame that the server finds too large is not sent again, and those behin
   assert.equal(closes, 1);
   await cathy.page.locator('.failed').getByText('Delete').click();
   await cathy.page.waitForSelector('.failed', { state: 'detached' });
-  assert.deepEqual(await bob.lines(), ['behind it']);
+  await bob.shows(['behind it']);
   assertContent([bob, cathy], { unreachable: true });
 });
 
@@ -285,7 +285,7 @@ test('an instance that hangs is left', async () => {
   } finally {
     process.kill(pid, 'SIGCONT');
   }
-  assert.deepEqual(await people.bob.lines(), ['is anybody there?']);
+  await people.bob.shows(['is anybody there?']);
   assertContent([people.alice, people.bob], { unreachable: true });
 });
 
@@ -300,7 +300,7 @@ test('what is typed without a network waits, says so, and is sent once when it i
   await alice.online();
   await bob.sees('three');
   await alice.sees('three');
-  for (const tab of [alice, bob]) assert.deepEqual(await tab.lines(), ['meanwhile', 'one', 'two', 'three']);
+  for (const tab of [alice, bob]) await tab.shows(['meanwhile', 'one', 'two', 'three']);
   await alice.page.waitForFunction(() => document.querySelector('#note').textContent === '');
   assertContent([alice, bob], { unreachable: true });
 });
@@ -321,7 +321,7 @@ test('what waits outlives its tab, and a login as somebody else', async () => {
   await mallory.say('only mine');
   await bob.sees('only mine');
   await mallory.page.close();
-  assert.deepEqual(await bob.lines(), ['only mine']);
+  await bob.shows(['only mine']);
 
   await context.clearCookies();
   await context.addCookies(cookies);
@@ -330,6 +330,6 @@ test('what waits outlives its tab, and a login as somebody else', async () => {
   await again.titled(room);
   await bob.sees('two');
   await again.sees('two');
-  assert.deepEqual(await bob.lines(), ['only mine', 'one', 'two']);
+  await bob.shows(['only mine', 'one', 'two']);
   assertContent([bob, again, mallory]);
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { chromium } from 'playwright-core';
 
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -143,6 +144,16 @@ export class Tab {
   /** What stands where continuity broke, among the lines. */
   conversation() {
     return this.page.locator('.line:not(.pending) .text, .break > span').allTextContents();
+  }
+
+  /**
+   * Waits until these are the lines of the open conversation, in this order, and what stands where continuity broke.
+   * @param {string[]} want
+   */
+  async shows(want) {
+    let shown;
+    await until('it shows', async () => isDeepStrictEqual((shown = await this.conversation()), want)).catch(() => {});
+    assert.deepEqual(shown, want);
   }
 
   /** Takes the network away; resolves when the page knows. */

@@ -74,7 +74,7 @@ test('what waits outlives a crash of the browser', async () => {
       await again.goto(room);
       await bob.sees('three');
       await again.sees('three');
-      for (const tab of [bob, again]) assert.deepEqual(await tab.lines(), ['sent', 'one', 'two', 'three']);
+      for (const tab of [bob, again]) await tab.shows(['sent', 'one', 'two', 'three']);
       assertContent([bob, again]);
     } finally {
       await second.kill();
@@ -109,7 +109,7 @@ test('what waits outlives a login that expired; who logs in next does not send i
   await alice.titled(room);
   await bob.sees('two');
   await alice.sees('two');
-  for (const tab of [alice, bob]) assert.deepEqual(await tab.lines(), ['only mine', 'one', 'two']);
+  for (const tab of [alice, bob]) await tab.shows(['only mine', 'one', 'two']);
   assert.equal(await alice.page.inputValue('#text'), 'not finis');
   assertContent([bob]);
 });
@@ -145,7 +145,7 @@ test('a refused message says why, can be tried again or deleted, and holds up no
   await failed.getByText('y'.repeat(4001)).waitFor();
   await alice.say('and one more');
   await alice.sees('and one more');
-  assert.deepEqual(await alice.lines(), ['the next', 'and one more']);
+  await alice.shows(['the next', 'and one more']);
   assertContent([alice]);
 });
 
@@ -158,10 +158,10 @@ test('what was written too long ago is not sent unasked', async () => {
   await alice.sees('of now');
   const failed = alice.page.locator('.failed');
   await failed.getByText('may have been sent then').waitFor();
-  assert.deepEqual(await alice.lines(), ['of now']);
+  await alice.shows(['of now']);
   await failed.getByText('Try again').click();
   await alice.sees('of yesterday');
-  assert.deepEqual(await alice.lines(), ['of now', 'of yesterday']);
+  await alice.shows(['of now', 'of yesterday']);
   assertContent([alice]);
 });
 
@@ -175,7 +175,7 @@ test('who writes too fast for the server loses nothing', async () => {
   for (const text of texts) await alice.say(text);
   for (const tab of [alice, bob]) {
     await tab.sees('message 39');
-    assert.deepEqual(await tab.lines(), texts);
+    await tab.shows(texts);
   }
   assert.equal(await alice.page.locator('.failed').count(), 0);
   assertContent([alice, bob]);
@@ -206,7 +206,7 @@ test('where the disk is full the text stays in the composer, and that is said', 
   await alice.page.press('#text', 'Enter');
   await alice.page.getByText('The message could not be kept. It stays here.').waitFor();
   assert.equal(await alice.page.inputValue('#text'), 'no place for this');
-  assert.deepEqual(await alice.lines(), []);
+  await alice.shows([]);
   await devtools.send('Storage.overrideQuotaForOrigin', { origin: system.url });
   await alice.page.press('#text', 'Enter');
   await alice.sees('no place for this');
@@ -250,6 +250,6 @@ test('of several tabs the one that is written in sends, and when it goes another
   for (const tab of tabs.slice(0, 2)) await tab.online();
   for (const tab of tabs.slice(0, 2)) await tab.sees('left behind');
   assert.deepEqual(sent.map(({ text }) => text), ['left behind']);
-  assert.deepEqual(await first.lines(), ['from 0', 'from 1', 'from 2', 'left behind']);
+  await first.shows(['from 0', 'from 1', 'from 2', 'left behind']);
   assertContent(tabs.slice(0, 2), { unreachable: true });
 });

@@ -75,7 +75,7 @@ test('Redis stands still: sockets stay, the page says what happens to messages, 
   await bob.titled(room);
   for (const tab of [alice, bob]) {
     await tab.sees('three');
-    assert.deepEqual(await tab.conversation(), ['one', 'two', 'three']);
+    await tab.shows(['one', 'two', 'three']);
   }
   await alice.page.waitForFunction(() => document.querySelector('#note').textContent === '');
   assert.equal((await alice.sockets()).least, 1, 'there was always a socket');
@@ -94,7 +94,7 @@ test('kill -9 of Redis while two people talk', async () => {
   await isBack(pid);
   for (const tab of [alice, bob]) {
     await tab.sees('message 29');
-    assert.deepEqual(await tab.conversation(), said);
+    await tab.shows(said);
   }
   assertContent([alice, bob], { unreachable: true });
 });
@@ -115,16 +115,16 @@ test('Redis comes back older than it was: what is not there any more is not show
   await isBack(pid);
   for (const tab of [alice, bob]) {
     await tab.page.getByText(LOST).waitFor();
-    assert.deepEqual(await tab.conversation(), ['one', 'two', LOST]);
+    await tab.shows(['one', 'two', LOST]);
   }
   await bob.say('five');
   for (const tab of [alice, bob]) {
     await tab.sees('five');
-    assert.deepEqual(await tab.conversation(), ['one', 'two', LOST, 'five']);
+    await tab.shows(['one', 'two', LOST, 'five']);
   }
   await alice.page.reload();
   await alice.sees('five');
-  assert.deepEqual(await alice.conversation(), ['one', 'two', 'five'], 'a new page had shown nothing else');
+  await alice.shows(['one', 'two', 'five']); // a new page had shown nothing else
   assertContent([alice, bob], { unreachable: true });
 });
 
@@ -142,7 +142,7 @@ test('two outages in a row, the first before anything was said', async () => {
   await alice.online();
   for (const tab of [alice, bob]) {
     await tab.sees('two');
-    assert.deepEqual(await tab.conversation(), ['one', 'meanwhile', 'two']);
+    await tab.shows(['one', 'meanwhile', 'two']);
   }
   assertContent([alice, bob], { unreachable: true });
 });

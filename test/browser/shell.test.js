@@ -55,7 +55,7 @@ test('without a network: a word after two seconds, the cause after ten, a try wh
   assert.equal(await page.locator('#bar.shown').count(), 0);
   assert.equal(await page.locator('body.stale').count(), 0);
   assert.equal(await page.evaluate(() => document.activeElement?.id), 'text', 'the focus is not lost with the button');
-  assert.deepEqual(await alice.lines(), ['one', 'two']);
+  await alice.shows(['one', 'two']);
   assert.equal(await page.evaluate(() => window.stays), true);
   assertContent([alice], { unreachable: true });
 });

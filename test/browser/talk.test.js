@@ -65,11 +65,11 @@ test('what one said can be changed and deleted, by keys and by pointer, and othe
   await alice.page.locator('.ask .bad').click();
   for (const tab of [alice, bob]) {
     await tab.line('first').waitFor({ state: 'detached' });
-    assert.deepEqual(await tab.lines(), ['second (edited)', 'of bob']);
+    await tab.shows(['second (edited)', 'of bob']);
   }
   await bob.page.reload();
   await bob.sees('of bob');
-  assert.deepEqual(await bob.lines(), ['second (edited)', 'of bob']);
+  await bob.shows(['second (edited)', 'of bob']);
   assertContent([alice, bob]);
 });
 
@@ -114,7 +114,7 @@ test('changes wait while there is no connection, go out in order, and say when t
   await act(other, 'gone elsewhere', 'Delete');
   await other.page.locator('.ask .bad').click();
   await bob.line('gone elsewhere').waitFor({ state: 'detached' });
-  assert.deepEqual(await bob.lines(), ['draft', 'doubtful']);
+  await bob.shows(['draft', 'doubtful']);
 
   // What waits outlives the page.
   await alice.online();
