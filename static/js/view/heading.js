@@ -50,7 +50,6 @@ export class Heading {
     say(this.#title, open?.title ?? '');
     const room = open?.kind === 'room';
     this.#topic.hidden = !room;
-    this.#topic.classList.toggle('none', !open?.topic);
     say(this.#topic, open?.topic || text.setTopic);
     this.#topic.title = room ? text.topicHint : '';
     this.#mute.hidden = this.#leave.hidden = !open || open.kind === 'universe';
