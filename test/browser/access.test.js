@@ -3,28 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
-import { Tab, assertContent, fresh, launch, person, until } from './kit.js';
-import { startSystem } from './system.js';
+import { test } from 'node:test';
+import { Tab, assertContent, fresh, person, stage, until } from './kit.js';
 
 const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 320, height: 640 };
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem({ CHATD_SEND_RATE: '1000' });
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage({ CHATD_SEND_RATE: '1000' });
 
 /**
  * What axe finds serious on a page, as lines.
@@ -70,6 +56,10 @@ for (const viewport of [WIDE, NARROW]) {
     await page.clock.install();
     await tab.enter(fresh('alice'));
     await tab.titled('general');
+    // Lines of its own, so that it is clear which is meant.
+    const room = fresh('kiosk');
+    await page.evaluate((name) => (location.hash = name), room);
+    await tab.titled(room);
     const drawer = async (button) => {
       if (await page.locator(`body:not([data-drawer=side]) ${button}`).isVisible()) await page.click(button);
     };
@@ -78,28 +68,28 @@ for (const viewport of [WIDE, NARROW]) {
     await good(page, 'chat');
     await page.hover('.line .text >> nth=0', { force: true });
     await good(page, 'a line with its actions');
-    const act = async (action) => {
-      await page.hover('.line:not(.pending) >> nth=-1');
+    const act = async (action, words) => {
+      await page.locator('.line:not(.pending)', { hasText: words }).last().hover();
       await page.locator('.actions').getByLabel(action).click();
     };
-    await act('React');
+    await act('React', 'xxx');
     await good(page, 'picking an emoji');
     await page.keyboard.type('tada');
     await page.keyboard.press('Enter');
-    await act('Reply');
+    await act('Reply', 'xxx');
     await page.keyboard.type('so @alice: ```');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.line:not(.pending) .quote');
     await tab.say(`${'long\n'.repeat(30)}@${await page.textContent('.me-name')}\n\`\`\`\ncode\n\`\`\`\nend`);
-    await page.waitForSelector('.line:not(.pending) .more');
-    await act('Edit');
+    await page.locator('.line:not(.pending)', { hasText: 'long' }).locator('.more').waitFor();
+    await act('Edit', 'long');
     await page.keyboard.press('End');
     await page.keyboard.type(' :ta');
     await page.waitForSelector('#completions [role=option]');
     await good(page, 'changing a message, with suggestions, below all that a message can have');
     await page.keyboard.press('Escape');
     await page.keyboard.press('Escape');
-    await act('Delete');
+    await act('Delete', 'long');
     await good(page, 'deleting a message');
     await page.keyboard.press('Escape');
     // Windows are the same at any width: once, where they are tight.
@@ -149,7 +139,7 @@ for (const viewport of [WIDE, NARROW]) {
     };
     await go(`~${fresh('own')}`);
     await good(page, 'a private room');
-    await go('general');
+    await go(room);
     await tab.offline();
     await tab.say('waits');
     await page.clock.runFor(10_000);

@@ -2,24 +2,10 @@
 // nobody is logged out.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { Tab, assertContent, fresh, launch, person, until } from './kit.js';
-import { startSystem } from './system.js';
+import { test } from 'node:test';
+import { Tab, assertContent, fresh, person, stage, until } from './kit.js';
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem({ CHATD_DRAIN: '5s' });
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage({ CHATD_DRAIN: '5s' });
 
 /** Two people in a room of their own, on two instances. */
 async function pair() {

@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { chromium } from 'playwright-core';
+import { startSystem } from './system.js';
 
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
@@ -40,6 +42,20 @@ export async function launchWithProfile(profile) {
       await ended;
     },
   };
+}
+
+/**
+ * Starts a whole system and a browser for all tests of a file, and ends both behind the last one.
+ * @param {Record<string, string>} [variables] CHATD_… for the instances
+ */
+export async function stage(variables) {
+  const system = await startSystem(variables);
+  const browser = await launch();
+  after(async () => {
+    await browser.close();
+    await system.stop();
+  });
+  return { system, browser };
 }
 
 /** Waits until something holds. */

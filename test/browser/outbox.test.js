@@ -5,25 +5,11 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { Tab, assertContent, fresh, launch, launchWithProfile, person } from './kit.js';
+import { test } from 'node:test';
+import { Tab, assertContent, fresh, launchWithProfile, person, stage } from './kit.js';
 import { redis } from './redis.js';
-import { startSystem } from './system.js';
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem({ CHATD_SEND_RATE: '8' });
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage({ CHATD_SEND_RATE: '8' });
 
 /** Ends a person's login in Redis, as time would; no instance is told. */
 async function expire(tab) {

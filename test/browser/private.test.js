@@ -1,24 +1,10 @@
 // Private rooms, on a whole system where nothing fails.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { assertContent, fresh, launch, person, until } from './kit.js';
-import { startSystem } from './system.js';
+import { test } from 'node:test';
+import { assertContent, fresh, person, stage, until } from './kit.js';
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage();
 
 test('a private room is for those who were invited, until they are removed or go', async () => {
   const names = ['alice', 'bob', 'eve'].map(fresh);

@@ -1,25 +1,11 @@
 // What a person has read, and how they find what they have not, on a whole system.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { assertContent, fresh, launch, person, until } from './kit.js';
+import { test } from 'node:test';
+import { assertContent, fresh, person, stage, until } from './kit.js';
 import { redis } from './redis.js';
-import { startSystem } from './system.js';
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem({ CHATD_SEND_RATE: '100000', CHATD_HISTORY: '20000' });
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage({ CHATD_SEND_RATE: '100000', CHATD_HISTORY: '20000' });
 
 /** People by these names, in a room of their own. */
 async function inRoom(...names) {

@@ -3,27 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { cpSync, renameSync, rmSync } from 'node:fs';
-import { after, before, test } from 'node:test';
-import { Tab, assertContent, fresh, launch, person, until } from './kit.js';
-import { startSystem } from './system.js';
+import { test } from 'node:test';
+import { Tab, assertContent, fresh, person, stage, until } from './kit.js';
 
 const LOST = 'Some messages here could not be recovered.';
 const SKIPPED = 'Earlier messages were skipped. Load them';
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem({ CHATD_WINDOW: '20', CHATD_HISTORY: '1000', CHATD_SEND_RATE: '100000' });
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage({ CHATD_WINDOW: '20', CHATD_HISTORY: '1000', CHATD_SEND_RATE: '100000' });
 
 /** Alice and bob in a room of their own. */
 async function pair() {

@@ -2,24 +2,10 @@
 // languages, and what it costs to load.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { Tab, assertContent, fresh, launch, person, until } from './kit.js';
-import { startSystem } from './system.js';
+import { test } from 'node:test';
+import { Tab, assertContent, fresh, person, stage, until } from './kit.js';
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage();
 
 test('without a network: a word after two seconds, the cause after ten, a try when one asks, and never a reload', async () => {
   const alice = await person(browser, system.url, fresh('alice'), { timed: true });

@@ -1,24 +1,10 @@
 // How people talk on the page, on a whole system: changing and deleting what they said.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { assertContent, fresh, launch, person, until } from './kit.js';
-import { startSystem } from './system.js';
+import { test } from 'node:test';
+import { assertContent, fresh, person, stage, until } from './kit.js';
 
-/** @type {Awaited<ReturnType<typeof startSystem>>} */
-let system;
-/** @type {import('playwright-core').Browser} */
-let browser;
-
-before(async () => {
-  system = await startSystem();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
+const { system, browser } = await stage();
 
 /** Two people in a room of their own. */
 async function two(options = {}) {
