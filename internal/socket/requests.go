@@ -608,29 +608,23 @@ func (c *conn) typing(ctx context.Context, req chat.Request) error {
 }
 
 func (c *conn) invite(ctx context.Context, req chat.Request) error {
-	name, user, err := c.privateRoom(req)
-	if err != nil {
-		return err
-	}
-	if err := c.srv.Directory.Invite(ctx, c.ses.User, name, user); err != nil {
-		return err
-	}
-	if err := c.srv.notify(ctx, notice{For: user, Room: name}); err != nil {
-		return err
-	}
-	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
-	return nil
+	return c.admit(ctx, req, c.srv.Directory.Invite, false)
 }
 
 func (c *conn) expel(ctx context.Context, req chat.Request) error {
+	return c.admit(ctx, req, c.srv.Directory.Expel, true)
+}
+
+// admit changes who may be in a private room, and tells the one whom it concerns.
+func (c *conn) admit(ctx context.Context, req chat.Request, change func(context.Context, string, chat.Room, string) error, out bool) error {
 	name, user, err := c.privateRoom(req)
 	if err != nil {
 		return err
 	}
-	if err := c.srv.Directory.Expel(ctx, c.ses.User, name, user); err != nil {
+	if err := change(ctx, c.ses.User, name, user); err != nil {
 		return err
 	}
-	if err := c.srv.notify(ctx, notice{For: user, Room: name, Out: true}); err != nil {
+	if err := c.srv.notify(ctx, notice{For: user, Room: name, Out: out}); err != nil {
 		return err
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
