@@ -1,0 +1,99 @@
+package chatd_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// requirements are the rows that docs/security.md must have, S1 to this.
+const requirements = 65
+
+// What docs/security.md says of tests is held to the tests that there are.
+func TestEachRequirementNamesTestsThatExist(t *testing.T) {
+	doc, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golang, scripts := sources(t)
+	row := regexp.MustCompile(`(?m)^\| (S\d+) \| (.+) \| (.*) \| (.+) \|$`)
+	seen := map[string]bool{}
+	for _, m := range row.FindAllStringSubmatch(string(doc), -1) {
+		id, how, tests := m[1], m[3], m[4]
+		if seen[id] {
+			t.Errorf("%s has two rows", id)
+		}
+		seen[id] = true
+		named := 0
+		for _, quoted := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(tests, -1) {
+			if err := exists(quoted[1], golang, scripts); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+			named++
+		}
+		switch {
+		case tests == "open", named > 0:
+		case tests == "none needed" && strings.HasPrefix(how, "not built"):
+		default:
+			t.Errorf("%s names no test", id)
+		}
+	}
+	for n := 1; n <= requirements; n++ {
+		if id := fmt.Sprintf("S%d", n); !seen[id] {
+			t.Errorf("%s has no row", id)
+		}
+	}
+	if len(seen) != requirements {
+		t.Errorf("%d rows for %d requirements", len(seen), requirements)
+	}
+}
+
+// exists looks for "TestName", "FuzzName", "TestName/Part" or "file.test.js: what it is called".
+func exists(test, golang string, scripts map[string]string) error {
+	if file, title, script := strings.Cut(test, ": "); script {
+		if !strings.Contains(scripts[file], title) {
+			return fmt.Errorf("%s has no test %q", file, title)
+		}
+		return nil
+	}
+	name, part, _ := strings.Cut(test, "/")
+	if !regexp.MustCompile(`(?m)^func ` + regexp.QuoteMeta(name) + `\(\w+ \*testing\.[TFB]\)`).MatchString(golang) {
+		return fmt.Errorf("there is no test %s", name)
+	}
+	if part != "" && !strings.Contains(golang, `{"`+part+`", `) && !strings.Contains(golang, `t.Run("`+part+`", `) {
+		return fmt.Errorf("%s has no part %s", name, part)
+	}
+	return nil
+}
+
+// sources returns all Go tests as one text, and the page's tests by their files' names.
+func sources(t *testing.T) (golang string, scripts map[string]string) {
+	t.Helper()
+	var all strings.Builder
+	scripts = map[string]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return fs.SkipDir
+		}
+		golangTest, script := strings.HasSuffix(path, "_test.go"), strings.HasSuffix(path, ".test.js")
+		if !golangTest && !script {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if script {
+			scripts[d.Name()] = string(text)
+		} else {
+			all.Write(text)
+			all.WriteByte('\n')
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String(), scripts
+}
