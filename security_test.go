@@ -85,7 +85,7 @@ func sources(t *testing.T) (golang string, scripts map[string]string) {
 		}
 		text, err := os.ReadFile(path)
 		if script {
-			scripts[d.Name()] = string(text)
+			scripts[d.Name()] += string(text) // some names are there twice: in test/js and test/browser
 		} else {
 			all.Write(text)
 			all.WriteByte('\n')
