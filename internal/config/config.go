@@ -31,6 +31,7 @@ type Config struct {
 	Drain       time.Duration  // how long a drain may take
 	Window      int            // newest messages sent at a join
 	History     int            // events kept per room
+	Audit       int            // lines kept of the audit log
 	SessionIdle time.Duration  // a session unused for so long ends
 	SessionMax  time.Duration  // a session ends so long after its login, at least SessionIdle
 	TextMax     int            // a message's length in Unicode code points
@@ -58,6 +59,7 @@ func (c *Config) settings() []setting {
 		{"drain", "15s", "how long a drain may take, 1s to 10m", duration(&c.Drain, time.Second, 10*time.Minute)},
 		{"window", "50", "`number` of newest messages sent at a join, 1 to 500", number(&c.Window, 1, 500)},
 		{"history", "10000", "`number` of events kept per room, 100 to 1000000", number(&c.History, 100, 1_000_000)},
+		{"audit", "100000", "`number` of lines kept of the audit log, 1000 to 10000000", number(&c.Audit, 1000, 10_000_000)},
 		{"session-idle", "24h", "a session unused for so long ends, 1m to 720h", duration(&c.SessionIdle, time.Minute, 30*day)},
 		{"session-max", "720h", "a session ends so long after its login, session-idle to 8760h", duration(&c.SessionMax, time.Minute, 365*day)},
 		{"text-max", "4000", "a message's length in `code points`, 1 to 16000", number(&c.TextMax, 1, 16_000)},
