@@ -13,8 +13,10 @@
 //	                                 current one is used; lapses when idle
 //	chatd:session:{LOGIN}:id:HASH    a former SECRET's hash -> its successor, sealed with the former
 //	                                 SECRET; lapses aliasTTL after the successor was first used
+//	chatd:user:{NAME}:logins         sorted set: a person's logins -> when each ends in any case, Unix ms
 //
-// A login is alive while the first two are there. Redis' own clock judges all of
+// A login is alive while the first two are there. It is in its person's set before
+// it is alive, so that whoever ends all of them misses none. Redis' own clock judges all of
 // it. An id that Redis does not know is never adopted.
 package session
 
@@ -29,6 +31,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,7 +52,9 @@ const (
 	// as before: the answer that brought the successor may be lost.
 	aliasTTL = 15 * time.Second
 
-	keyPrefix   = "chatd:session:"
+	keyPrefix     = "chatd:session:"
+	maxAgentBytes = 300
+
 	loginBytes  = 16
 	secretBytes = 32
 )
@@ -60,9 +66,25 @@ var ErrNone = errors.New("no login")
 type Session struct {
 	Login   string    // names the login in Redis and between instances; opens nothing
 	User    string    // canonical name
+	Guest   bool      // came by name alone: whoever has an account is somebody else
 	Since   time.Time // when the login was made
 	Expires time.Time // when it ends if nothing is heard of it any more
 	Ends    time.Time // when it ends in any case
+}
+
+// Who is logged in, and from where, as people are shown their own logins.
+type Who struct {
+	User    string // canonical name
+	Guest   bool
+	Address string // of the browser
+}
+
+// A Login is what people see of one of their logins.
+type Login struct {
+	Session
+	Address string    // where it was made
+	Agent   string    // the browser, as it calls itself
+	Used    time.Time // when it was last used, to a minute
 }
 
 // Options are what an operator decides.
@@ -93,6 +115,7 @@ func tag(login string) string                 { return "{" + login + "}" }
 func idKey(login string) string               { return keyPrefix + tag(login) + ":id" }
 func formerKey(login string, s secret) string { return idKey(login) + ":" + s.hash() }
 func loginKey(login string) string            { return keyPrefix + tag(login) }
+func loginsKey(user string) string            { return "chatd:user:{" + user + "}:logins" }
 
 type secret [secretBytes]byte
 
@@ -134,29 +157,43 @@ func newSecret() (s secret) {
 	return s
 }
 
-// Begin logs user in: a new login with a new id, whose cookie is set. A login
+// Begin logs somebody in: a new login with a new id, whose cookie is set. A login
 // that the request brought is ended; former is its name, "" if there was none.
-func (s *Store) Begin(w http.ResponseWriter, r *http.Request, user string) (ses Session, former string, err error) {
+func (s *Store) Begin(w http.ResponseWriter, r *http.Request, who Who) (ses Session, former string, err error) {
 	var l [loginBytes]byte
 	_, _ = rand.Read(l[:])
 	login, sec := base64.RawURLEncoding.EncodeToString(l[:]), newSecret()
 
 	now := time.Now()
+	ends := now.Add(s.opts.Max)
+	pipe := s.rdb.Pipeline()
+	pipe.ZRemRangeByScore(r.Context(), loginsKey(who.User), "-inf", strconv.FormatInt(now.UnixMilli(), 10))
+	pipe.ZAdd(r.Context(), loginsKey(who.User), redis.Z{Score: float64(ends.UnixMilli()), Member: login})
+	pipe.PExpireAt(r.Context(), loginsKey(who.User), ends)
+	if _, err := pipe.Exec(r.Context()); err != nil {
+		return Session{}, "", chat.Unavailable("list login", err)
+	}
 	rec := sessions.NewSession(s.kept, CookieName)
 	rec.ID = tag(login)
 	rec.Options = &sessions.Options{MaxAge: int(s.opts.Max.Seconds())}
-	rec.Values["login"], rec.Values["user"], rec.Values["since"] = login, user, now.UnixMilli()
+	rec.Values["login"], rec.Values["user"], rec.Values["since"] = login, who.User, now.UnixMilli()
+	rec.Values["guest"], rec.Values["address"], rec.Values["agent"] = who.Guest, who.Address, agent(r)
 	if err := s.kept.Save(r, nowhere{}, rec); err != nil {
 		return Session{}, "", chat.Unavailable("save login", err)
 	}
 	if err := s.rdb.Set(r.Context(), idKey(login), sec.hash(), s.opts.Idle).Err(); err != nil {
 		return Session{}, "", chat.Unavailable("save id", err)
 	}
-	if former, err = s.end(r); err != nil && !errors.Is(err, ErrNone) {
+	if former, err = s.endRequest(r); err != nil && !errors.Is(err, ErrNone) {
 		return Session{}, "", err // nobody has the new id: it lapses
 	}
 	s.setCookie(w, r, login, sec)
-	return s.session(login, user, now), former, nil
+	return s.session(login, who, now), former, nil
+}
+
+// agent is what the browser calls itself, within reason.
+func agent(r *http.Request) string {
+	return strings.ToValidUTF8(r.UserAgent()[:min(len(r.UserAgent()), maxAgentBytes)], "")
 }
 
 // Read returns the request's session, ErrNone, or chat.ErrUnavailable when Redis
@@ -173,7 +210,8 @@ func (s *Store) Read(r *http.Request) (Session, error) {
 	if !good {
 		return Session{}, ErrNone
 	}
-	return s.load(r.Context(), login)
+	l, err := s.load(r.Context(), login)
+	return l.Session, err
 }
 
 // good says whether sec is the login's secret, or was it until a moment ago.
@@ -208,24 +246,29 @@ redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 1`)
 
 // load reads what redisstore keeps of the login.
-func (s *Store) load(ctx context.Context, login string) (Session, error) {
+func (s *Store) load(ctx context.Context, login string) (Login, error) {
 	r := (&http.Request{Header: http.Header{}}).WithContext(ctx)
 	r.AddCookie(&http.Cookie{Name: CookieName, Value: tag(login)})
 	rec, err := s.kept.New(r, CookieName)
 	if err != nil {
-		return Session{}, chat.Unavailable("load login", err)
+		return Login{}, chat.Unavailable("load login", err)
 	}
-	user, _ := rec.Values["user"].(string)
+	var who Who
+	who.User, _ = rec.Values["user"].(string)
+	who.Address, _ = rec.Values["address"].(string)
+	guest, known := rec.Values["guest"].(bool)
+	who.Guest = guest || !known // those that were made before there were accounts
+	agent, _ := rec.Values["agent"].(string)
 	since, _ := rec.Values["since"].(int64)
 	// An answer out of step with its question once gave A the session of B.
-	if rec.IsNew || user == "" || rec.Values["login"] != login {
-		return Session{}, ErrNone
+	if rec.IsNew || who.User == "" || rec.Values["login"] != login {
+		return Login{}, ErrNone
 	}
-	return s.session(login, user, time.UnixMilli(since)), nil
+	return Login{Session: s.session(login, who, time.UnixMilli(since)), Address: who.Address, Agent: agent}, nil
 }
 
-func (s *Store) session(login, user string, since time.Time) Session {
-	ses := Session{Login: login, User: user, Since: since, Expires: time.Now().Add(s.opts.Idle), Ends: since.Add(s.opts.Max)}
+func (s *Store) session(login string, who Who, since time.Time) Session {
+	ses := Session{Login: login, User: who.User, Guest: who.Guest, Since: since, Expires: time.Now().Add(s.opts.Idle), Ends: since.Add(s.opts.Max)}
 	if ses.Ends.Before(ses.Expires) {
 		ses.Expires = ses.Ends
 	}
@@ -247,7 +290,7 @@ func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error)
 		return Session{}, ErrNone
 	}
 	ctx := r.Context()
-	ses, err := s.load(ctx, login)
+	l, err := s.load(ctx, login)
 	if err != nil {
 		return Session{}, err
 	}
@@ -264,10 +307,10 @@ func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error)
 			return Session{}, ErrNone
 		case "new":
 			s.setCookie(w, r, login, next)
-			return ses, nil
+			return l.Session, nil
 		case "current":
 			s.setCookie(w, r, login, sec)
-			return ses, nil
+			return l.Session, nil
 		}
 		// A former id: go on with its successor, which is current or has one too.
 		b, err := hex.DecodeString(got)
@@ -282,29 +325,100 @@ func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error)
 // End ends the request's login and clears the cookie. It returns the login's
 // name, for telling its sockets, or ErrNone or chat.ErrUnavailable.
 func (s *Store) End(w http.ResponseWriter, r *http.Request) (login string, err error) {
-	login, err = s.end(r)
+	login, err = s.endRequest(r)
 	if err == nil || errors.Is(err, ErrNone) {
 		s.cookie(w, r, "", -1)
 	}
 	return login, err
 }
 
-func (s *Store) end(r *http.Request) (login string, err error) {
-	login, sec, ok := id(r)
-	if !ok {
-		return "", ErrNone
-	}
-	good, err := s.good(r.Context(), login, sec)
+func (s *Store) endRequest(r *http.Request) (login string, err error) {
+	ses, err := s.Read(r)
 	if err != nil {
 		return "", err
 	}
-	if !good {
-		return "", ErrNone
+	return ses.Login, s.end(r.Context(), ses.User, ses.Login)
+}
+
+func (s *Store) end(ctx context.Context, user string, logins ...string) error {
+	pipe := s.rdb.Pipeline()
+	for _, login := range logins {
+		pipe.Del(ctx, idKey(login), loginKey(login))
 	}
-	if err := s.rdb.Del(r.Context(), idKey(login), loginKey(login)).Err(); err != nil {
-		return "", chat.Unavailable("end login", err)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return chat.Unavailable("end login", err)
 	}
-	return login, nil
+	// Only now: one that is still alive must still be listed.
+	if err := s.rdb.ZRem(ctx, loginsKey(user), members(logins)...).Err(); err != nil {
+		return chat.Unavailable("end login", err)
+	}
+	return nil
+}
+
+func members(logins []string) []any {
+	all := make([]any, len(logins))
+	for i, login := range logins {
+		all[i] = login
+	}
+	return all
+}
+
+// List returns the person's logins that are alive, the one that was used last first.
+func (s *Store) List(ctx context.Context, user string) ([]Login, error) {
+	names, err := s.rdb.ZRange(ctx, loginsKey(user), 0, -1).Result()
+	if err != nil {
+		return nil, chat.Unavailable("list logins", err)
+	}
+	pipe := s.rdb.Pipeline()
+	idle := make([]*redis.DurationCmd, len(names))
+	for i, login := range names {
+		idle[i] = pipe.PTTL(ctx, idKey(login))
+	}
+	if _, err := pipe.Exec(ctx); err != nil && len(names) > 0 {
+		return nil, chat.Unavailable("list logins", err)
+	}
+	var logins []Login
+	for i, login := range names {
+		if idle[i].Val() <= 0 {
+			continue // it lapsed
+		}
+		l, err := s.load(ctx, login)
+		if errors.Is(err, ErrNone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		l.Used = time.Now().Add(idle[i].Val() - s.opts.Idle)
+		logins = append(logins, l)
+	}
+	slices.SortFunc(logins, func(a, b Login) int { return b.Used.Compare(a.Used) })
+	return logins, nil
+}
+
+// EndOf ends one login of the person, for telling its sockets. It returns ErrNone if
+// it is not theirs, or not alive.
+func (s *Store) EndOf(ctx context.Context, user, login string) error {
+	switch err := s.rdb.ZScore(ctx, loginsKey(user), login).Err(); {
+	case errors.Is(err, redis.Nil):
+		return ErrNone
+	case err != nil:
+		return chat.Unavailable("find login", err)
+	}
+	return s.end(ctx, user, login)
+}
+
+// EndAll ends all logins of the person but one, "" for none but, and returns them.
+func (s *Store) EndAll(ctx context.Context, user, but string) (ended []string, err error) {
+	logins, err := s.rdb.ZRange(ctx, loginsKey(user), 0, -1).Result()
+	if err != nil {
+		return nil, chat.Unavailable("list logins", err)
+	}
+	logins = slices.DeleteFunc(logins, func(login string) bool { return login == but })
+	if len(logins) == 0 {
+		return nil, nil
+	}
+	return logins, s.end(ctx, user, logins...)
 }
 
 // Keep tells that these logins are in use, as an open socket does, and returns

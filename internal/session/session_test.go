@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,7 +58,7 @@ func cookie(t *testing.T, w *httptest.ResponseRecorder) *http.Cookie {
 func (k *kit) login(user string, brought ...string) string {
 	k.Helper()
 	w := httptest.NewRecorder()
-	if _, _, err := k.store.Begin(w, with(brought...), user); err != nil {
+	if _, _, err := k.store.Begin(w, with(brought...), session.Who{User: user, Guest: true}); err != nil {
 		k.Fatal(err)
 	}
 	return cookie(k.T, w).Value
@@ -119,7 +120,7 @@ func TestLoginRefreshLogout(t *testing.T) {
 func TestCookieAttributes(t *testing.T) {
 	k := newKit(t)
 	w := httptest.NewRecorder()
-	if _, _, err := k.store.Begin(w, with(), "alice"); err != nil {
+	if _, _, err := k.store.Begin(w, with(), session.Who{User: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	c := cookie(t, w)
@@ -329,4 +330,68 @@ func TestRedisAwayIsNoLogout(t *testing.T) {
 	}
 	k.m.SetError("")
 	k.want(id, "alice")
+}
+
+func TestPeopleSeeAndEndTheirLogins(t *testing.T) {
+	k := newKit(t)
+	ctx := t.Context()
+	begin := func(user, address string) string {
+		w, r := httptest.NewRecorder(), with()
+		r.Header.Set("User-Agent", "Browser of "+address)
+		if _, _, err := k.store.Begin(w, r, session.Who{User: user, Address: address}); err != nil {
+			t.Fatal(err)
+		}
+		return cookie(t, w).Value
+	}
+	list := func(user string) (logins []string) {
+		all, err := k.store.List(ctx, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range all {
+			if l.User != user || l.Guest || l.Agent != "Browser of "+l.Address || time.Since(l.Used) > time.Minute {
+				t.Errorf("listed: %+v", l)
+			}
+			logins = append(logins, l.Address)
+		}
+		slices.Sort(logins)
+		return logins
+	}
+	name := func(id string) string { name, _, _ := strings.Cut(id, "."); return name }
+
+	desk, phone, pad, other := begin("alice", "desk"), begin("alice", "phone"), begin("alice", "pad"), begin("bob", "other")
+	if got := list("alice"); !slices.Equal(got, []string{"desk", "pad", "phone"}) {
+		t.Fatalf("listed %v", got)
+	}
+	if err := k.store.EndOf(ctx, "alice", name(other)); !errors.Is(err, session.ErrNone) {
+		t.Fatalf("alice ended a login of bob: %v", err)
+	}
+	k.want(other, "bob")
+	if err := k.store.EndOf(ctx, "alice", name(phone)); err != nil {
+		t.Fatal(err)
+	}
+	k.want(phone, "")
+	if got := list("alice"); !slices.Equal(got, []string{"desk", "pad"}) {
+		t.Fatalf("listed %v", got)
+	}
+	ended, err := k.store.EndAll(ctx, "alice", name(desk))
+	if err != nil || !slices.Equal(ended, []string{name(pad)}) {
+		t.Fatalf("ended %v, %v", ended, err)
+	}
+	k.want(pad, "")
+	k.want(desk, "alice")
+	if _, err := k.store.EndAll(ctx, "alice", ""); err != nil {
+		t.Fatal(err)
+	}
+	k.want(desk, "")
+	if got := list("alice"); len(got) != 0 {
+		t.Fatalf("listed %v", got)
+	}
+
+	// What lapses is listed no more, and forgotten with the next login.
+	begin("alice", "late")
+	k.m.FastForward(2 * time.Hour)
+	if got := list("alice"); len(got) != 0 {
+		t.Fatalf("listed %v, which lapsed", got)
+	}
 }

@@ -41,7 +41,7 @@ const (
 // methods promise.
 type (
 	Sessions interface {
-		Begin(w http.ResponseWriter, r *http.Request, user string) (ses session.Session, former string, err error)
+		Begin(w http.ResponseWriter, r *http.Request, who session.Who) (ses session.Session, former string, err error)
 		Read(r *http.Request) (session.Session, error)
 		Refresh(w http.ResponseWriter, r *http.Request) (session.Session, error)
 		End(w http.ResponseWriter, r *http.Request) (login string, err error)
@@ -212,7 +212,7 @@ func (s *Server) login(c echo.Context) error {
 	if refused != nil {
 		return s.loginForm(c, http.StatusUnauthorized, username, refused)
 	}
-	_, former, err := s.Sessions.Begin(c.Response(), c.Request(), user)
+	_, former, err := s.Sessions.Begin(c.Response(), c.Request(), session.Who{User: user, Guest: true, Address: c.RealIP()})
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ type parts struct {
 	ended []string
 }
 
-func (p *parts) Begin(w http.ResponseWriter, r *http.Request, user string) (session.Session, string, error) {
-	return session.Session{User: user}, "former", p.err
+func (p *parts) Begin(w http.ResponseWriter, r *http.Request, who session.Who) (session.Session, string, error) {
+	return session.Session{User: who.User}, "former", p.err
 }
 func (p *parts) Read(r *http.Request) (session.Session, error) {
 	return session.Session{User: "alice"}, p.err
