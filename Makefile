@@ -128,6 +128,10 @@ fuzz: ## each fuzz target for FUZZTIME=20s
 		done; \
 	done
 
+.PHONY: confusables
+confusables: node_modules ## the table of letters that look alike, anew
+	go run ./internal/chat/confusables node_modules/unhomoglyph/data.json internal/chat/confusables.go
+
 .PHONY: clean
 clean: ## remove what was built and tested, and run/ with its messages
 	rm -rf bin run node_modules test-results

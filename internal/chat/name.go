@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxNameRunes bounds the names of people and rooms, in code points.
@@ -14,8 +15,8 @@ const maxNameRunes = 32
 // ParseName returns the canonical form of a person's or public room's name: 1
 // to 32 letters, digits, '-', '_' and '.', beginning with a letter or digit,
 // folded by the UsernameCaseMapped profile of RFC 8265 (width, case, NFC, the
-// bidi rule), and in one script, so that no name borrows letters that look like
-// another's. The error is an *Error of code bad_name that a person can read.
+// bidi rule), and in one script, none of whose letters were chosen to look Latin, so
+// that no name borrows letters that look like another's. The error is an *Error of code bad_name that a person can read.
 func ParseName(s string) (string, error) {
 	if s == "" {
 		return "", badName("A name is needed.")
@@ -39,7 +40,77 @@ func ParseName(s string) (string, error) {
 	if mixesScripts(name) {
 		return "", badName("This name mixes alphabets, which makes it look like another's: use one.")
 	}
+	if looksLatin(name) {
+		return "", badName("This name looks as if it were in Latin letters: write it in those, or add a letter that they do not have.")
+	}
+	if piled(name) {
+		return "", badName("This name has too many marks on one letter.")
+	}
 	return name, nil
+}
+
+// Skeleton returns what two names have in common that people take for one another
+// (UTS 39, section 4): "rn" for "m", Latin letters for those of other scripts that look
+// like them, "o" and "l" for digits. It is for comparing, and no name to show.
+func Skeleton(name string) string {
+	var b strings.Builder
+	for _, r := range norm.NFD.String(name) {
+		if like, ok := lookAlikes[r]; ok {
+			b.WriteString(like)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return norm.NFD.String(b.String())
+}
+
+const (
+	// everyday are letters of other languages in Latin script. A name may have them,
+	// though they look like others: Skeleton finds who is meant by it.
+	everyday = "ıæœ" // ı æ œ
+	// distant are letters whose likeness is too distant to refuse people's own names for
+	// it, such as Егор.
+	distant = "бгґүγσ" // б г ґ ү γ σ
+)
+
+// looksLatin reports whether a name that is not in ASCII looks as if it were.
+func looksLatin(name string) bool {
+	if isASCII(name) || strings.ContainsAny(name, everyday+distant) {
+		return false
+	}
+	for _, r := range name {
+		if unicode.In(r, unicode.Arabic, unicode.Hebrew) { // read from the right
+			return false
+		}
+	}
+	skeleton := Skeleton(name)
+	return isASCII(skeleton) && !strings.ContainsFunc(skeleton, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+	})
+}
+
+// maxMarks is how many marks a letter may carry; more hide what stands above and below.
+const maxMarks = 4
+
+func piled(name string) bool {
+	marks := 0
+	for _, r := range norm.NFD.String(name) {
+		if !unicode.Is(unicode.Mn, r) {
+			marks = 0
+		} else if marks++; marks > maxMarks {
+			return true
+		}
+	}
+	return false
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // together are scripts that one language writes in one word (UTS 39, section 5.2).
@@ -50,11 +121,7 @@ var together = [][]string{
 }
 
 func mixesScripts(name string) bool {
-	ascii := true
-	for i := range len(name) {
-		ascii = ascii && name[i] < utf8.RuneSelf
-	}
-	if ascii {
+	if isASCII(name) {
 		return false
 	}
 	scripts := map[string]bool{}
