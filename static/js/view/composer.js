@@ -34,6 +34,8 @@ export class Composer {
   #refusal = '';
   /** What the new message replies to, '' for nothing. */
   #reply = '';
+  /** The text that the field is as high as. @type {string | null} */
+  #fitted = null;
   /** The event of the message that is changed here, '' while a new one is written. */
   #edits = '';
   /** The new message meanwhile. */
@@ -70,6 +72,7 @@ export class Composer {
       event.preventDefault();
       event.stopPropagation();
     });
+    addEventListener('resize', () => this.#fit());
     this.#text.addEventListener('input', (event) => {
       this.#refusal = '';
       this.#completion.written(event instanceof InputEvent && event.inputType === 'insertText');
@@ -101,6 +104,7 @@ export class Composer {
     if (!open) return;
     this.#draft(this.#on.drafted(open.name));
     this.#text.placeholder = text.write(open.title);
+    this.#fitted = null;
     this.#text.setAttribute('aria-label', text.write(open.title));
     // Where a keyboard would cover half of the page, it comes when asked for.
     if (matchMedia('(pointer: fine)').matches && open.kind !== 'universe') this.#text.focus();
@@ -289,11 +293,17 @@ export class Composer {
     return (this.#page?.limit ?? Infinity) - textLength(this.#text.value);
   }
 
-  /** The composer's text or the page's state has changed. */
-  #written() {
+  /** Makes the field as high as its text. That has the page laid out at once, which each frame of scrolling would pay for. */
+  #fit() {
+    this.#fitted = this.#text.value;
     const { style } = this.#text;
     style.height = 'auto';
     style.height = `${this.#text.scrollHeight}px`;
+  }
+
+  /** The composer's text or the page's state has changed. */
+  #written() {
+    if (this.#fitted !== this.#text.value) this.#fit();
     const left = this.#left();
     this.#note.classList.toggle('error', this.#refusal !== '' || left < 0);
     say(this.#note, this.#refusal || (left < SHOW_LEFT ? text.left(left) : this.#page?.notice ?? ''));

@@ -13,8 +13,8 @@ import { Lines, follows, quoted } from './lines.js';
 
 /** How many lines are on the page at first, how many come at an end that one scrolls to, and how many there are at most. */
 const WINDOW = 150;
-const STEP = 100;
-const MOST = 350;
+const STEP = 50;
+const MOST = 250;
 /** Nearer to an end than this, in pixels, counts as there. */
 const NEAR_PX = 48;
 /** Nearer to the beginning or the end of the lines on the page than this, in pixels, brings more. */
@@ -110,10 +110,12 @@ export class Log {
     if (this.#follows || this.#shown.length === 0) {
       this.#show(page, all, all.length - WINDOW, all.length, elsewhere);
     } else {
-      const from = this.#shown.map((event) => indexOf(all, event)).find((i) => i >= 0) ?? all.length - WINDOW;
-      const last = this.#shown.findLast((event) => indexOf(all, event) >= 0);
-      const to = this.#atEnd || last === undefined ? all.length : indexOf(all, last) + 1;
-      this.#show(page, all, from, Math.min(to, from + MOST), false);
+      // Most of them are there still: the first that is one looks for is.
+      const among = (/** @type {string | undefined} */ event) => (event === undefined ? -1 : indexOf(all, event));
+      const first = among(this.#shown.find((event) => among(event) >= 0));
+      const from = first >= 0 ? first : all.length - WINDOW;
+      const last = this.#atEnd ? -1 : among(this.#shown.findLast((event) => among(event) >= 0));
+      this.#show(page, all, from, Math.min(last >= 0 ? last + 1 : all.length, from + MOST), false);
     }
     for (const done of this.#rendered.splice(0)) done();
   }
@@ -298,7 +300,7 @@ export class Log {
       if (at >= 0) {
         this.#follows = false;
         if (!this.#lines.get(key)) {
-          const from = Math.max(0, at - STEP / 2);
+          const from = Math.max(0, at - STEP);
           this.#show(this.#page, open.lines, from, from + WINDOW, true);
         }
         const element = this.#lines.get(key);
