@@ -32,12 +32,12 @@ export function changed(entries) {
     if (isWritten(entry)) continue;
     let of = all.get(entry.target);
     if (!of) all.set(entry.target, (of = { text: undefined, gone: false, waits: false, reactions: new Map(), failed: [] }));
+    if (entry.failure !== undefined) of.failed.push(entry);
     if (entry.type === 'react') {
-      of.reactions.set(entry.emoji, entry.on);
+      if (entry.failure === undefined) of.reactions.set(entry.emoji, entry.on);
       continue;
     }
-    if (entry.failure !== undefined) of.failed.push(entry);
-    else of.waits = true;
+    if (entry.failure === undefined) of.waits = true;
     if (entry.type === 'edit') of.text = entry.text;
     else of.gone ||= entry.failure === undefined;
   }

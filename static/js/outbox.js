@@ -219,8 +219,8 @@ export class Outbox {
           await this.#store.remove(entry.key).catch(() => {});
         } catch (err) {
           if (!(err instanceof FinalError)) return;
-          // What is not there any more need not be taken back; a reaction that may not be is seen not to be.
-          const settled = entry.type === 'react' || (entry.type === 'retract' && err.code === 'not_found');
+          // What is not there any more need not be taken back, and nobody can react to it.
+          const settled = (entry.type === 'react' || entry.type === 'retract') && err.code === 'not_found';
           if (settled) await this.#store.remove(entry.key);
           else await this.#store.update({ ...entry, failure: err.message });
         }

@@ -43,6 +43,8 @@ export class Search {
   #query;
   /** Where to go on, by room; '' at its newest event. @type {Map<string, string>} */
   #next;
+  /** Whether nobody wants it any more. */
+  #given = false;
   /** @type {Hit[]} */
   hits = [];
 
@@ -62,11 +64,16 @@ export class Search {
     return this.#next.size > 0;
   }
 
+  /** Ends it: nothing more is asked. */
+  giveUp() {
+    this.#given = true;
+  }
+
   /** Looks through one more piece of each room. Throws when the page closes. */
   async look() {
     const todo = [...this.#next];
     const work = async () => {
-      for (let next = todo.shift(); next; next = todo.shift()) await this.#piece(...next);
+      for (let next = todo.shift(); next && !this.#given; next = todo.shift()) await this.#piece(...next);
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
     this.hits.sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));

@@ -80,6 +80,8 @@ export function speak(words, locale) {
     suggestions: (n) => count(words.suggestions, n),
     /** @param {string} reason */
     notEdited: (reason) => fill(words.notEdited, { reason }),
+    /** @param {string} emoji @param {string} reason */
+    notReacted: (emoji, reason) => fill(words.notReacted, { emoji, reason }),
     /** @param {string} reason */
     notDeleted: (reason) => fill(words.notDeleted, { reason }),
     /** @param {number} n */

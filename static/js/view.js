@@ -137,7 +137,7 @@ export class View {
     this.#sidebar = new Sidebar(handlers);
     this.#here = new People(handlers);
     this.#composer = new Composer(handlers, () => this.#log.follow(), (event) => this.#log.remove(event));
-    this.#log = new Log(handlers, user, this.#composer);
+    this.#log = new Log(handlers, user, this.#composer, (room, event) => this.#goto(handlers, room, event));
 
     this.#heading = new Heading(handlers);
     const browse = new Browse(handlers);
@@ -174,7 +174,7 @@ export class View {
   }
 
   /**
-   * Opens a conversation at one of its lines.
+   * Opens a conversation at one of its lines. Resolves to whether it is open.
    * @param {Handlers} handlers
    * @param {string} room
    * @param {string} event
@@ -182,7 +182,9 @@ export class View {
   async #goto(handlers, room, event) {
     await handlers.join(room);
     for (let i = 0; i < OPEN_FRAMES && this.#name !== room; i++) await new Promise((resolve) => requestAnimationFrame(resolve));
-    if (this.#name === room) await this.#log.reveal(event);
+    if (this.#name !== room) return false;
+    await this.#log.reveal(event);
+    return true;
   }
 
   /** @param {Page} page */

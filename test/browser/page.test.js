@@ -162,10 +162,34 @@ test('universe shows all public rooms, each line with its room, new rooms too', 
     await alice.say(`in ${room}`);
     await bob.sees(`in ${room}`);
   }
+  await bob.page.getByText('Here one reads.').waitFor();
   await bob.page.locator('.room').getByText(rooms[1]).click();
   await bob.titled(rooms[1]);
   await bob.say('here too');
   await alice.sees('here too');
+
+  // Reply leads to the message in its room, and so does the room's name, however far up it is.
+  await bob.page.click('#universe .entry');
+  await bob.line(`in ${rooms[0]}`).hover();
+  await bob.page.locator('.actions').getByLabel('Reply').click();
+  await bob.titled(rooms[0]);
+  await bob.page.locator('#about-text').getByText(`: in ${rooms[0]}`).waitFor();
+  await bob.page.keyboard.type('an answer');
+  await bob.page.keyboard.press('Enter');
+  await alice.goto(rooms[0]);
+  await alice.sees('an answer');
+  assert.match(await alice.page.locator('.line .quote').textContent(), new RegExp(`in ${rooms[0]}$`));
+  await alice.page.click('#universe .entry');
+  await alice.sees('here too');
+  for (let i = 0; i < 40; i++) await bob.say(`filler ${i}`);
+  await alice.sees('filler 39');
+  const first = alice.page.locator('.line.first').filter({ hasText: `in ${rooms[0]}` }).first();
+  await first.locator('.room').click();
+  await alice.titled(rooms[0]);
+  await until('it is in sight', () => alice.line(`in ${rooms[0]}`).evaluate((line) => {
+    const { top, bottom } = line.getBoundingClientRect();
+    return top > 0 && bottom < innerHeight;
+  }));
   assertContent([alice, bob]);
 });
 

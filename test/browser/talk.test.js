@@ -229,6 +229,27 @@ test('reactions: counted, with who, taken back by another press, the same after 
   assertContent([alice, bob], { unreachable: true });
 });
 
+test('a reaction that is refused says so, and can be discarded', async () => {
+  const { alice, bob } = await two({ timed: true });
+  await alice.say('look');
+  await bob.sees('look');
+  await bob.offline();
+  await act(bob, 'look', 'React');
+  await bob.page.keyboard.type('thumb');
+  await bob.page.keyboard.press('Enter');
+  await bob.page.locator('.reactions button').waitFor();
+  // Sent now, it could count twice.
+  await bob.page.clock.fastForward('24:00:00');
+  await bob.online();
+  await bob.live();
+  const refused = bob.page.locator('.status.refused');
+  await refused.getByText('Your reaction 👍 was not changed: it is more than a day old').waitFor();
+  assert.equal(await bob.page.locator('.reactions button').count(), 0);
+  await refused.getByText('Discard').click();
+  await refused.waitFor({ state: 'detached' });
+  assertContent([alice, bob], { unreachable: true });
+});
+
 test('names and emoji are completed, by keys and by touch, and what is whole is sent', async () => {
   const { alice, bob } = await two();
   const name = await bob.page.textContent('.me-name');

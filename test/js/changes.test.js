@@ -32,5 +32,8 @@ test('reactions under way show as if they were there, whatever was there before'
   assert.deepEqual(of(), there);
   assert.deepEqual(of(react('👍', false), react('🎉', false), react('👀', true)), [{ emoji: '👍', from: ['bob'] }, { emoji: '👀', from: ['alice'] }]);
   assert.deepEqual(of(react('🎉', false), react('🎉', true)), there);
+  const refused = { ...react('👍', false), failure: 'no' };
+  assert.deepEqual(of(refused), there, 'refused, it is as it was');
+  assert.deepEqual(changed([refused]).get('a').failed, [refused]);
   assert.equal(changed([react('👍', true)]).get('a').waits, false, 'the message itself does not change');
 });

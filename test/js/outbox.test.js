@@ -182,7 +182,7 @@ test('a change waits behind what was written before it, keeps what it is through
   assert.notEqual(again.key, retract.key);
 });
 
-test('a reply and a reaction go out as such; a reaction that is refused is taken off', async () => {
+test('a reply and a reaction go out as such; a reaction that is refused says so, but not to a message that is gone', async () => {
   const { outbox, sends } = await tab();
   await outbox.add('general', 'yes', 'e1');
   await outbox.change('general', { type: 'react', target: 'e1', emoji: '👍', on: true });
@@ -194,6 +194,13 @@ test('a reply and a reaction go out as such; a reaction that is refused is taken
   sends[1].reject(refusal('forbidden'));
   await settle();
   outbox.heard('general', 1);
+  const [refused] = outbox.list();
+  assert.equal(refused.emoji, '👍');
+  assert.equal(refused.failure, 'it is forbidden');
+  await outbox.retry(refused.key);
+  await settle();
+  sends[2].reject(refusal('not_found'));
+  await settle();
   assert.deepEqual(outbox.list(), []);
 });
 

@@ -23,7 +23,7 @@ test('each room is looked through in pieces, and what is found stands by time', 
     const { room, before = '', ...rest } = make();
     asked.push(rest);
     if (room === 'left') throw new FinalError({ type: 'error', id: 1, code: 'forbidden', message: '' });
-    return pieces[`${room} ${before}`];
+    return pieces[`${room} ${before}`] ?? {};
   };
   const search = new Search(ask, { text: 'x', user: 'bob', room: '', until: '' }, ['tea', 'cake', 'left']);
   await search.look();
@@ -33,5 +33,11 @@ test('each room is looked through in pieces, and what is found stands by time', 
   assert.deepEqual(search.hits.map(({ event }) => event), ['t3', 'c2', 't1', 't0']);
   assert.equal(search.more, false);
   assert.equal(asked.length, 4);
+  const before = asked.length;
+  const other = new Search(ask, { text: 'x', user: '', room: '', until: '' }, ['a', 'b', 'c', 'd', 'e', 'f']);
+  const looking = other.look();
+  other.giveUp();
+  await looking;
+  assert.equal(asked.length, before + 4, 'given up, it asks no more rooms than those it was asking');
   assert.deepEqual(asked[0], { type: 'search', text: 'x', user: 'bob', until: '' });
 });

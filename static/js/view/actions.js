@@ -9,7 +9,7 @@ import { pick } from './picker.js';
 /**
  * @typedef {object} Can what is offered for a line; absent where it is not
  * @property {(emoji: string) => void} react
- * @property {() => void} [reply]
+ * @property {() => void} reply
  * @property {() => void} [edit]
  * @property {() => void} [remove]
  * @property {() => void} [copy]

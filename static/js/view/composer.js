@@ -23,6 +23,8 @@ export class Composer {
   #form = find('composer', HTMLFormElement);
   #text = find('text', HTMLTextAreaElement);
   #note = find('note', HTMLElement);
+  /** Stands there where one cannot write. */
+  #reads = find('reads', HTMLElement);
   /** @type {Page | null} */
   #page = null;
   /** The conversation that is written to. */
@@ -90,6 +92,7 @@ export class Composer {
     const { open } = page;
     this.#page = page;
     this.#form.hidden = open?.kind === 'universe';
+    this.#reads.hidden = !this.#form.hidden;
     this.#text.disabled = !open;
     if (elsewhere) this.#open(open);
     else if (!this.#edits) this.#sayReply();

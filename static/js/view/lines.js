@@ -28,7 +28,7 @@ export class Lines {
   #unfolded = new Set();
 
   /**
-   * @param {import('../view.js').Handlers & {reveal: (event: string) => void}} handlers
+   * @param {import('../view.js').Handlers & {reveal: (event: string) => void, go: (room: string, event: string) => void}} handlers
    * @param {string} user
    */
   constructor(handlers, user) {
@@ -54,7 +54,7 @@ export class Lines {
       const last = body.lastElementChild;
       (last instanceof HTMLParagraphElement ? last : body).append(' ', make('span', { class: 'soft' }, `(${text.edited})`));
     }
-    const by = first ? this.#by(line.from, named ? line.room : '', time) : [time, make('span', { class: 'unseen' }, `${line.from}: `)];
+    const by = first ? this.#by(line.from, named ? line.room : '', time, line.event) : [time, make('span', { class: 'unseen' }, `${line.from}: `)];
     const item = make('li', { class: `line${first ? ' first' : ''}` }, ...by, ...(original ? [this.#quote(original)] : []), body);
     if (isLong(words)) item.append(this.#fold(line.event, body));
     if (mentions(words, this.#user)) item.classList.add('to-me');
@@ -89,8 +89,8 @@ export class Lines {
    * @param {Quoted | null} original what it replies to
    */
   pending(entry, first, held, original) {
-    const body = this.#body('text' in entry ? entry.text : text.aDeletion);
-    const line = make('li', { class: `line pending${first ? ' first' : ''}` }, ...(first ? this.#by(this.#user, '', null) : []),
+    const body = this.#body('text' in entry ? entry.text : entry.type === 'react' ? entry.emoji : text.aDeletion);
+    const line = make('li', { class: `line pending${first ? ' first' : ''}` }, ...(first ? this.#by(this.#user, '', null, '') : []),
       ...(original ? [this.#quote(original)] : []), body);
     line.classList.toggle('failed', entry.failure !== undefined);
     line.append(entry.failure === undefined ? make('p', { class: 'status' }, held ? text.waiting : text.sending) : this.#failed(entry));
@@ -150,8 +150,10 @@ export class Lines {
    * Why something was refused, and what can be done.
    * @param {Entry} entry
    */
-  #failed({ key, type = 'send', failure = '' }) {
-    const why = { send: text.failed, edit: text.notEdited, retract: text.notDeleted, react: text.failed }[type](failure);
+  #failed(entry) {
+    const { key, type = 'send', failure = '' } = entry;
+    const why = entry.type === 'react' ? text.notReacted(entry.emoji, failure)
+      : { send: text.failed, edit: text.notEdited, retract: text.notDeleted, react: text.failed }[type](failure);
     return make('p', { class: 'status refused' }, why, ' ',
       make('button', { class: 'link', click: () => this.#on.retry(key) }, text.retry), ' ',
       make('button', { class: 'link', click: () => this.#on.discard(key) }, type === 'send' ? text.delete : text.discard));
@@ -161,8 +163,9 @@ export class Lines {
    * @param {string} from
    * @param {string} room
    * @param {HTMLElement | null} time
+   * @param {string} event
    */
-  #by(from, room, time) {
+  #by(from, room, time, event) {
     const avatar = make('span', { class: 'avatar' });
     avatar.ariaHidden = 'true';
     paint(avatar, from);
@@ -170,7 +173,7 @@ export class Lines {
     const by = make('p', { class: 'by' }, from === this.#user
       ? make('span', { class: 'name' }, name)
       : make('button', { class: 'name', click: () => this.#on.open(`@${from}`) }, name));
-    if (room) by.append(make('button', { class: 'room', click: () => this.#on.open(room) }, '#', make('bdi', {}, room)));
+    if (room) by.append(make('button', { class: 'room', title: text.inRoom, click: () => this.#on.go(room, event) }, '#', make('bdi', {}, room)));
     if (time) by.append(time);
     return [avatar, by];
   }

@@ -26,6 +26,7 @@ const LEFT_OFF = 'left off';
 
 export class Log {
   #on;
+  #go;
   #user;
   #composer;
   #actions;
@@ -57,13 +58,16 @@ export class Log {
    * @param {import('../view.js').Handlers} handlers
    * @param {string} user
    * @param {import('./composer.js').Composer} composer
+   * @param {(room: string, event: string) => Promise<boolean>} go opens a conversation at one of its lines; resolves to whether
+   *   it did
    */
-  constructor(handlers, user, composer) {
+  constructor(handlers, user, composer, go) {
     this.#on = handlers;
+    this.#go = go;
     this.#user = user;
     this.#composer = composer;
     this.#actions = new Actions((event) => this.#can(event), () => composer.focus());
-    this.#looks = new Lines({ ...handlers, reveal: (event) => void this.reveal(event) }, user);
+    this.#looks = new Lines({ ...handlers, reveal: (event) => void this.reveal(event), go: (room, event) => void go(room, event) }, user);
     this.#frame.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     const resized = new ResizeObserver(() => {
       this.#look();
@@ -228,12 +232,16 @@ export class Log {
     if (!open || !line || change?.gone) return null;
     const body = change?.text ?? line.text;
     const own = line.from === this.#user;
+    // Universe has no composer: what needs one is done in the message's room.
+    const write = async (/** @type {() => void} */ begin) => {
+      if (open.kind !== 'universe' || (await this.#go(line.room, event))) begin();
+    };
     return {
       react: (emoji) => void this.#on.change(line.room, { type: 'react', target: event, emoji, on: true }),
-      ...(open.kind !== 'universe' && { reply: () => this.#composer.reply(event) }),
+      reply: () => void write(() => this.#composer.reply(event)),
       ...(navigator.clipboard && { copy: () => void navigator.clipboard.writeText(body).catch(() => {}) }),
       ...(!own && open.kind !== 'universe' && { unread: () => this.#on.markUnread(open.name, event) }),
-      ...(own && open.kind !== 'universe' && { edit: () => this.#composer.edit(event) }),
+      ...(own && { edit: () => void write(() => this.#composer.edit(event)) }),
       ...(own && { remove: () => void this.remove(event) }),
     };
   }

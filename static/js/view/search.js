@@ -7,6 +7,9 @@ import { make, say } from './dom.js';
 /** @typedef {import('../search.js').Search} Search */
 /** @typedef {import('../search.js').Hit} Hit */
 
+/** How long after the last letter it looks, in milliseconds. */
+const PAUSE_MS = 300;
+
 export class SearchPanel {
   #find;
   #go;
@@ -15,6 +18,10 @@ export class SearchPanel {
   #note = make('p', { class: 'soft' });
   #more = make('button', { class: 'plain', click: () => void this.#look() }, text.searchMore);
   #dialog;
+  /** What was looked for last. */
+  #typed = '';
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
   /** @type {Search | null} */
   #search = null;
 
@@ -32,7 +39,11 @@ export class SearchPanel {
     const form = make('form', {}, this.#input);
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#begin();
+      this.#begin(true);
+    });
+    this.#input.addEventListener('input', () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#begin(false), PAUSE_MS);
     });
     this.#dialog = dialog('search', text.search, form, this.#note, this.#list, this.#more);
   }
@@ -45,14 +56,20 @@ export class SearchPanel {
     this.#input.select();
   }
 
-  #begin() {
+  /** @param {boolean} whole whether what one typed is all of it */
+  #begin(whole) {
+    clearTimeout(this.#timer);
     const typed = this.#input.value.trim();
-    if (typed === '') return;
-    const search = this.#find(typed);
-    this.#list.replaceChildren();
+    if (typed === this.#typed && !whole) return;
+    this.#typed = typed;
+    this.#search?.giveUp();
+    const search = typed === '' ? '' : this.#find(typed);
     this.#search = typeof search === 'string' ? null : search;
-    if (typeof search === 'string') say(this.#note, text.notUnderstood(search));
-    else void this.#look();
+    if (typeof search !== 'string') return void this.#look();
+    this.#list.replaceChildren();
+    this.#more.hidden = true;
+    // Half of `in:general` makes no sense yet.
+    say(this.#note, typed !== '' && whole ? text.notUnderstood(search) : text.searchHint);
   }
 
   async #look() {
