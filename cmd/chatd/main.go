@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"chatd"
+	"chatd/internal/account"
+	"chatd/internal/audit"
 	"chatd/internal/config"
 	"chatd/internal/directory"
 	"chatd/internal/feed"
@@ -83,6 +85,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	relay := feed.NewRelay(store.client, cfg.Instance+"-"+newIncarnation(), log)
 	people := presence.New(store.client, feed.News, log)
 	rooms := directory.New(store.client, socket.News{})
+	trail := audit.New(store.client, cfg.Audit)
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
@@ -90,8 +93,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Log: log,
 	})
 	site, err := web.New(web.Options{
-		Instance: cfg.Instance, Guests: cfg.Guests, Origins: cfg.Origins, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
-		Sessions: sessions, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
+		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, PasswordMin: cfg.PasswordMin, Origins: cfg.Origins, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
+		Sessions: sessions, Accounts: account.New(store.client, trail, cfg.PasswordMin), Audit: trail, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
 	})
 	if err != nil {
 		return err

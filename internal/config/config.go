@@ -27,6 +27,8 @@ type Config struct {
 	RedisURL    string         // redis://, rediss:// or unix://, with master_name= of sentinels; "" means the embedded Redis
 	Instance    string         // 1 to 64 of A-Z a-z 0-9 . _ -; "" only where Addr's port is 0: see InstanceName
 	Guests      bool           // may people log in by name alone
+	Accounts    bool           // may people make accounts
+	PasswordMin int            // the least length of a password, in Unicode code points
 	Origins     []string       // allowed as a browser sends them, beyond the request's own host
 	Drain       time.Duration  // how long a drain may take
 	Window      int            // newest messages sent at a join
@@ -55,6 +57,8 @@ func (c *Config) settings() []setting {
 		{"redis-url-file", "", "`file` that holds the URL of Redis, for secrets kept in files", text(&c.redisURLFile)},
 		{"instance", "", "this instance's `name`; empty: host name and port", instance(&c.Instance)},
 		{"guests", "true", "may people log in by name alone", boolean(&c.Guests)},
+		{"accounts", "true", "may people make accounts, with a password of their own", boolean(&c.Accounts)},
+		{"password-min", "15", "the least length of a new password in `code points`, 8 to 64", number(&c.PasswordMin, 8, 64)},
 		{"origins", "", "comma separated `origins` (https://chat.example) allowed beyond the request's own host", origins(&c.Origins)},
 		{"drain", "15s", "how long a drain may take, 1s to 10m", duration(&c.Drain, time.Second, 10*time.Minute)},
 		{"window", "50", "`number` of newest messages sent at a join, 1 to 500", number(&c.Window, 1, 500)},

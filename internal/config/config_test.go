@@ -35,7 +35,7 @@ func TestDefaultsAreTheContract(t *testing.T) {
 		t.Errorf("instance %q does not end in the port", c.Instance)
 	}
 	c.Instance = "x"
-	want := "addr=127.0.0.1:8080 admin_addr=127.0.0.1:9080 redis_url=embedded redis_url_file= instance=x guests=true origins= " +
+	want := "addr=127.0.0.1:8080 admin_addr=127.0.0.1:9080 redis_url=embedded redis_url_file= instance=x guests=true accounts=true password_min=15 origins= " +
 		"drain=15s window=50 history=10000 audit=100000 session_idle=24h0m0s session_max=720h0m0s text_max=4000 proxies=127.0.0.0/8,::1/128 " +
 		"max_sockets=20000 handshakes=500 send_rate=50 log_format=text log_level=info dev=false"
 	if c.String() != want {

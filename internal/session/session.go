@@ -66,7 +66,8 @@ var ErrNone = errors.New("no login")
 type Session struct {
 	Login   string    // names the login in Redis and between instances; opens nothing
 	User    string    // canonical name
-	Guest   bool      // came by name alone: whoever has an account is somebody else
+	Guest   bool      // came by name alone
+	Version string    // of the account, as it was when they logged in; "" of guests
 	Since   time.Time // when the login was made
 	Expires time.Time // when it ends if nothing is heard of it any more
 	Ends    time.Time // when it ends in any case
@@ -75,7 +76,7 @@ type Session struct {
 // Who is logged in, and from where, as people are shown their own logins.
 type Who struct {
 	User    string // canonical name
-	Guest   bool
+	Version string // of the account that was checked, "" for a guest
 	Address string // of the browser
 }
 
@@ -177,7 +178,7 @@ func (s *Store) Begin(w http.ResponseWriter, r *http.Request, who Who) (ses Sess
 	rec.ID = tag(login)
 	rec.Options = &sessions.Options{MaxAge: int(s.opts.Max.Seconds())}
 	rec.Values["login"], rec.Values["user"], rec.Values["since"] = login, who.User, now.UnixMilli()
-	rec.Values["guest"], rec.Values["address"], rec.Values["agent"] = who.Guest, who.Address, agent(r)
+	rec.Values["version"], rec.Values["address"], rec.Values["agent"] = who.Version, who.Address, agent(r)
 	if err := s.kept.Save(r, nowhere{}, rec); err != nil {
 		return Session{}, "", chat.Unavailable("save login", err)
 	}
@@ -256,8 +257,7 @@ func (s *Store) load(ctx context.Context, login string) (Login, error) {
 	var who Who
 	who.User, _ = rec.Values["user"].(string)
 	who.Address, _ = rec.Values["address"].(string)
-	guest, known := rec.Values["guest"].(bool)
-	who.Guest = guest || !known // those that were made before there were accounts
+	who.Version, _ = rec.Values["version"].(string)
 	agent, _ := rec.Values["agent"].(string)
 	since, _ := rec.Values["since"].(int64)
 	// An answer out of step with its question once gave A the session of B.
@@ -268,7 +268,7 @@ func (s *Store) load(ctx context.Context, login string) (Login, error) {
 }
 
 func (s *Store) session(login string, who Who, since time.Time) Session {
-	ses := Session{Login: login, User: who.User, Guest: who.Guest, Since: since, Expires: time.Now().Add(s.opts.Idle), Ends: since.Add(s.opts.Max)}
+	ses := Session{Login: login, User: who.User, Guest: who.Version == "", Version: who.Version, Since: since, Expires: time.Now().Add(s.opts.Idle), Ends: since.Add(s.opts.Max)}
 	if ses.Ends.Before(ses.Expires) {
 		ses.Expires = ses.Ends
 	}
@@ -337,30 +337,7 @@ func (s *Store) endRequest(r *http.Request) (login string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return ses.Login, s.end(r.Context(), ses.User, ses.Login)
-}
-
-func (s *Store) end(ctx context.Context, user string, logins ...string) error {
-	pipe := s.rdb.Pipeline()
-	for _, login := range logins {
-		pipe.Del(ctx, idKey(login), loginKey(login))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return chat.Unavailable("end login", err)
-	}
-	// Only now: one that is still alive must still be listed.
-	if err := s.rdb.ZRem(ctx, loginsKey(user), members(logins)...).Err(); err != nil {
-		return chat.Unavailable("end login", err)
-	}
-	return nil
-}
-
-func members(logins []string) []any {
-	all := make([]any, len(logins))
-	for i, login := range logins {
-		all[i] = login
-	}
-	return all
+	return ses.Login, s.EndOf(r.Context(), ses.User, ses.Login)
 }
 
 // List returns the person's logins that are alive, the one that was used last first.
@@ -396,29 +373,25 @@ func (s *Store) List(ctx context.Context, user string) ([]Login, error) {
 	return logins, nil
 }
 
-// EndOf ends one login of the person, for telling its sockets. It returns ErrNone if
-// it is not theirs, or not alive.
-func (s *Store) EndOf(ctx context.Context, user, login string) error {
-	switch err := s.rdb.ZScore(ctx, loginsKey(user), login).Err(); {
-	case errors.Is(err, redis.Nil):
-		return ErrNone
-	case err != nil:
-		return chat.Unavailable("find login", err)
-	}
-	return s.end(ctx, user, login)
-}
-
-// EndAll ends all logins of the person but one, "" for none but, and returns them.
-func (s *Store) EndAll(ctx context.Context, user, but string) (ended []string, err error) {
-	logins, err := s.rdb.ZRange(ctx, loginsKey(user), 0, -1).Result()
-	if err != nil {
-		return nil, chat.Unavailable("list logins", err)
-	}
-	logins = slices.DeleteFunc(logins, func(login string) bool { return login == but })
+// EndOf ends logins of one person.
+func (s *Store) EndOf(ctx context.Context, user string, logins ...string) error {
 	if len(logins) == 0 {
-		return nil, nil
+		return nil
 	}
-	return logins, s.end(ctx, user, logins...)
+	pipe := s.rdb.Pipeline()
+	listed := make([]any, len(logins))
+	for i, login := range logins {
+		pipe.Del(ctx, idKey(login), loginKey(login))
+		listed[i] = login
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return chat.Unavailable("end login", err)
+	}
+	// Only now: one that is still alive must still be listed.
+	if err := s.rdb.ZRem(ctx, loginsKey(user), listed...).Err(); err != nil {
+		return chat.Unavailable("end login", err)
+	}
+	return nil
 }
 
 // Keep tells that these logins are in use, as an open socket does, and returns

@@ -95,7 +95,11 @@ func (s *Server) secure(r *http.Request) bool { return Secure(s.Proxies)(r) }
 
 func believed(proxies []netip.Prefix, remote string) bool {
 	addr, err := netip.ParseAddrPort(remote)
-	return err == nil && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr.Addr().Unmap()) })
+	return err == nil && within(proxies, addr.Addr())
+}
+
+func within(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }
 
 // realIP finds the browser's address behind the proxies that are believed.

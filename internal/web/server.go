@@ -20,6 +20,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"chatd/internal/audit"
 	"chatd/internal/chat"
 	"chatd/internal/session"
 )
@@ -42,6 +43,8 @@ const (
 type (
 	Sessions interface {
 		Begin(w http.ResponseWriter, r *http.Request, who session.Who) (ses session.Session, former string, err error)
+		List(ctx context.Context, user string) ([]session.Login, error)
+		EndOf(ctx context.Context, user string, logins ...string) error
 		Read(r *http.Request) (session.Session, error)
 		Refresh(w http.ResponseWriter, r *http.Request) (session.Session, error)
 		End(w http.ResponseWriter, r *http.Request) (login string, err error)
@@ -51,6 +54,9 @@ type (
 		Serve(w http.ResponseWriter, r *http.Request, ses session.Session)
 		LoginEnded(ctx context.Context, login string)
 		History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error)
+	}
+	Audit interface {
+		Write(ctx context.Context, e audit.Entry) error
 	}
 	Directory interface {
 		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
@@ -64,17 +70,21 @@ type (
 
 // Options are what an operator decides, and the parts.
 type Options struct {
-	Instance  string
-	Guests    bool
-	Origins   []string       // allowed beyond the request's own
-	Proxies   []netip.Prefix // whose X-Forwarded-* headers are believed
-	Files     fs.FS          // static and templates
-	Dev       bool           // read Files anew for each request
-	Sessions  Sessions
-	Sockets   Sockets
-	Directory Directory
-	Redis     Redis
-	Log       *slog.Logger
+	Instance    string
+	Guests      bool           // people may log in by name alone
+	Registers   bool           // people may make accounts
+	PasswordMin int            // the least length of a password, as the pages say it
+	Origins     []string       // allowed beyond the request's own
+	Proxies     []netip.Prefix // whose X-Forwarded-* headers are believed
+	Files       fs.FS          // static and templates
+	Dev         bool           // read Files anew for each request
+	Sessions    Sessions
+	Accounts    Accounts
+	Audit       Audit
+	Sockets     Sockets
+	Directory   Directory
+	Redis       Redis
+	Log         *slog.Logger
 }
 
 // A Server answers HTTP requests. It is the handler that main serves.
@@ -114,6 +124,14 @@ func New(opts Options) (*Server, error) {
 	people.HEAD("/login", s.loginPage)
 	people.POST("/login", s.login)
 	people.POST("/logout", s.logout)
+	people.GET("/register", s.registerPage)
+	people.HEAD("/register", s.registerPage)
+	people.POST("/register", s.register)
+	people.GET("/account", s.accountPage)
+	people.HEAD("/account", s.accountPage)
+	people.POST("/account/end", s.endLogin)
+	people.POST("/account/password", s.changePassword)
+	people.POST("/account/delete", s.deleteAccount)
 	people.POST("/session/refresh", s.refresh)
 	people.GET("/api/rooms", s.rooms)
 	people.GET("/api/rooms/:room/events", s.events)
@@ -172,66 +190,6 @@ func (s *Server) chatPage(c echo.Context) error {
 		return err
 	}
 	return s.pages.render(c, http.StatusOK, "chat.html", map[string]any{"User": ses.User, "Instance": s.Instance})
-}
-
-func (s *Server) loginPage(c echo.Context) error {
-	switch _, err := s.Sessions.Read(c.Request()); {
-	case err == nil:
-		return c.Redirect(http.StatusSeeOther, "/")
-	case !errors.Is(err, session.ErrNone):
-		return err
-	}
-	return s.loginForm(c, http.StatusOK, "", nil)
-}
-
-func (s *Server) loginForm(c echo.Context, status int, username string, refused *chat.Error) error {
-	if refused == nil {
-		refused = &chat.Error{}
-	}
-	return s.pages.render(c, status, "login.html", map[string]any{
-		"Username": username, "Code": refused.Code, "Error": refused.Message, "Guests": s.Guests, "Instance": s.Instance,
-	})
-}
-
-var (
-	errNoAccounts = &chat.Error{Code: "no_accounts", Message: "There are no accounts with passwords here. Log in with a name alone."}
-	errNoGuests   = &chat.Error{Code: "no_guests", Message: "Guests cannot log in here."}
-)
-
-func (s *Server) login(c echo.Context) error {
-	username, password := c.FormValue("username"), c.FormValue("password")
-	user, err := chat.ParseName(username)
-	var refused *chat.Error
-	switch {
-	case errors.As(err, &refused):
-	case password != "":
-		refused = errNoAccounts
-	case !s.Guests:
-		refused = errNoGuests
-	}
-	if refused != nil {
-		return s.loginForm(c, http.StatusUnauthorized, username, refused)
-	}
-	_, former, err := s.Sessions.Begin(c.Response(), c.Request(), session.Who{User: user, Guest: true, Address: c.RealIP()})
-	if err != nil {
-		return err
-	}
-	if former != "" {
-		s.Sockets.LoginEnded(c.Request().Context(), former)
-	}
-	return c.Redirect(http.StatusSeeOther, "/")
-}
-
-func (s *Server) logout(c echo.Context) error {
-	login, err := s.Sessions.End(c.Response(), c.Request())
-	if err != nil && !errors.Is(err, session.ErrNone) {
-		return err
-	}
-	if err == nil {
-		s.Sockets.LoginEnded(c.Request().Context(), login)
-	}
-	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
-	return c.Redirect(http.StatusSeeOther, "/login")
 }
 
 func (s *Server) refresh(c echo.Context) error {

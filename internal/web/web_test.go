@@ -18,6 +18,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"chatd/internal/account"
+	"chatd/internal/audit"
 	"chatd/internal/chat"
 	"chatd/internal/session"
 	"chatd/internal/socket"
@@ -43,6 +45,9 @@ func (p *parts) Refresh(w http.ResponseWriter, r *http.Request) (session.Session
 	return session.Session{User: "alice"}, p.err
 }
 func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) { return "login", p.err }
+func (p *parts) List(context.Context, string) ([]session.Login, error)      { return nil, p.err }
+func (p *parts) EndOf(context.Context, string, ...string) error             { return p.err }
+func (p *parts) Write(context.Context, audit.Entry) error                   { return p.err }
 func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) {
 	w.WriteHeader(http.StatusNoContent) // stands for the upgrade
 }
@@ -51,10 +56,34 @@ func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append
 func (p *parts) History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
 	return nil, p.err
 }
-func (p *parts) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
-	return []chat.RoomInfo{}, p.err
-}
 func (p *parts) Deaf() (time.Duration, bool) { return p.deaf, !p.never }
+
+// rooms stands in for the directory, names for the accounts: nobody has one.
+type (
+	rooms struct{ p *parts }
+	names struct{ p *parts }
+)
+
+func (r rooms) List(context.Context, string) ([]chat.RoomInfo, error) {
+	return []chat.RoomInfo{}, r.p.err
+}
+func (n names) Find(ctx context.Context, name string) (account.Account, error) {
+	return account.Account{Name: name}, n.p.err
+}
+func (n names) Guest(context.Context, account.From) error { return n.p.err }
+func (n names) Register(context.Context, account.From, string, string) (account.Account, error) {
+	return account.Account{}, n.p.err
+}
+func (n names) Check(context.Context, account.From, string, string) (account.Account, error) {
+	return account.Account{}, &chat.Error{Code: account.CodeWrong, Message: "It is wrong."}
+}
+func (n names) ChangePassword(context.Context, account.From, account.Account, string) (account.Account, error) {
+	return account.Account{}, n.p.err
+}
+func (n names) Delete(context.Context, account.From, account.Account) error { return n.p.err }
+func (n names) Remember(context.Context, string, string) (string, error) {
+	return "", n.p.err
+}
 
 func newServer(t *testing.T) (*Server, *parts) {
 	t.Helper()
@@ -63,15 +92,16 @@ func newServer(t *testing.T) (*Server, *parts) {
 	}
 	p := &parts{}
 	s, err := New(Options{
-		Instance: "chatd-1", Guests: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Instance: "chatd-1", Guests: true, Registers: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Files: fstest.MapFS{
-			"templates/layout.html": {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
-			"templates/login.html":  page("login"), "templates/chat.html": page("chat"), "templates/error.html": page("error"),
+			"templates/layout.html":   {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
+			"templates/register.html": page("register"), "templates/account.html": page("account"),
+			"templates/login.html": page("login"), "templates/chat.html": page("chat"), "templates/error.html": page("error"),
 			"static/js/main.js":         {Data: []byte("export {}")},
 			"templates/strings/en.json": {Data: []byte(`{"lang":"en"}`)},
 			"templates/strings/de.json": {Data: []byte(`{"lang":"de","errors":{"unavailable":"Speicher"}}`)},
 		},
-		Sessions: p, Sockets: p, Directory: p, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Sessions: p, Accounts: names{p}, Audit: p, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +306,7 @@ func TestLoginPageSaysWhatIsWrong(t *testing.T) {
 		"username=alice":                 "",
 		"username=":                      "name is needed",
 		"username=a%20b":                 "not allowed",
-		"username=alice&password=secret": "no accounts",
+		"username=alice&password=secret": "It is wrong",
 		"":                               "name is needed",
 	} {
 		r := httptest.NewRequest("POST", "/login", strings.NewReader(body))

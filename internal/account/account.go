@@ -1,0 +1,278 @@
+// Package account knows who owns a name: makes accounts, checks passwords, and
+// slows down those who guess them. It keeps no logins: those are of package session.
+//
+// Redis holds:
+//
+//	chatd:account:{NAME}   hash: version, another one after each change; password, as argon2id's hash, with its
+//	                       parameters; since, Unix ms; gone, of an account that was deleted, whose name nobody gets
+//	chatd:device:HASH      set: the names that a browser has logged in with, by the hash of what it keeps
+//	chatd:{tries}:…        how often somebody tried lately, see throttle.lua
+//
+// What was checked may change before the login is made. So whoever makes one looks
+// afterwards whether the account still has the version that was checked ([Accounts.Find]).
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/redis/go-redis/v9"
+
+	"chatd/internal/audit"
+	"chatd/internal/chat"
+)
+
+// Codes of errors, beside those of package chat.
+const (
+	CodeWrong  = "wrong_password"
+	CodeTaken  = "name_taken"
+	CodeWeak   = "weak_password"
+	CodeClosed = "no_accounts"
+)
+
+var (
+	errWrong = &chat.Error{Code: CodeWrong, Message: "The name or the password is wrong."}
+	errTaken = &chat.Error{Code: CodeTaken, Message: "This name is taken. Choose another one."}
+	errBusy  = &chat.Error{Code: chat.CodeTooFast, Message: "Many people log in right now. Try again in a moment.", RetryAfter: time.Second}
+)
+
+// params are OWASP's (Password Storage Cheat Sheet) with the least memory that two
+// passes allow: a crowd that logs in must not take the memory that sockets need.
+var params = argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// nobody's hash is compared where there is no account, so that it takes as long.
+var nobody = sync.OnceValue(func() string {
+	hash, err := argon2id.CreateHash(rand.Text(), &params)
+	if err != nil {
+		panic("account: " + err.Error())
+	}
+	return hash
+})
+
+// An Account is what is known of a name. The zero Account is that of a free name.
+type Account struct {
+	Name    string
+	Version string // another one after each change
+	Since   time.Time
+	Gone    bool // deleted; nobody gets the name any more
+}
+
+// Exists says whether the name belongs to somebody, or did.
+func (a Account) Exists() bool { return a.Version != "" }
+
+// Accounts are all accounts. It is safe for concurrent use. Its methods wait for
+// Redis until ctx ends, and fail with chat.ErrUnavailable; what people are told is a
+// *chat.Error.
+type Accounts struct {
+	rdb   redis.UniversalClient
+	log   Log
+	least int
+	// Hashing takes one core's time and 19 MiB each: the chat goes on beside it.
+	slots chan struct{}
+}
+
+// A Log is told of each deed before it is done.
+type Log interface {
+	Write(ctx context.Context, e audit.Entry) error
+}
+
+// New returns the accounts in Redis, whose new passwords have at least so many
+// characters.
+func New(rdb redis.UniversalClient, log Log, least int) *Accounts {
+	return &Accounts{rdb: rdb, log: log, least: least, slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+}
+
+func accountKey(name string) string { return "chatd:account:{" + name + "}" }
+
+// Find returns the account of a canonical name, the zero Account if nobody has it.
+func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
+	account, _, err := a.find(ctx, name)
+	return account, err
+}
+
+func (a *Accounts) find(ctx context.Context, name string) (account Account, hash string, err error) {
+	got, err := a.rdb.HMGet(ctx, accountKey(name), "version", "password", "since", "gone").Result()
+	if err != nil {
+		return Account{}, "", chat.Unavailable("find account", err)
+	}
+	text := func(i int) string { s, _ := got[i].(string); return s }
+	since, _ := strconv.ParseInt(text(2), 10, 64)
+	return Account{Name: name, Version: text(0), Since: time.UnixMilli(since), Gone: text(3) != ""}, text(1), nil
+}
+
+var registerScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'password', ARGV[2], 'since', now[1] .. '000')
+return 1`)
+
+// Register makes the account of a canonical name that is free.
+func (a *Accounts) Register(ctx context.Context, from From, name, password string) (Account, error) {
+	password, err := a.checkNew(name, password)
+	if err != nil {
+		return Account{}, err
+	}
+	if known, err := a.Find(ctx, name); err != nil {
+		return Account{}, err
+	} else if known.Exists() {
+		return Account{}, errTaken
+	}
+	if _, err := a.try(ctx, from.registers()); err != nil {
+		return Account{}, err
+	}
+	hash, err := a.hash(ctx, password)
+	if err != nil {
+		return Account{}, err
+	}
+	if err := a.note(ctx, from, audit.AccountMade, name); err != nil {
+		return Account{}, err
+	}
+	made, err := registerScript.Run(ctx, a.rdb, []string{accountKey(name)}, rand.Text(), hash).Bool()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return Account{}, chat.Unavailable("register", err)
+	}
+	if !made {
+		return Account{}, errTaken
+	}
+	return a.Find(ctx, name)
+}
+
+func (a *Accounts) note(ctx context.Context, from From, action, name string) error {
+	return a.log.Write(ctx, audit.Entry{Action: action, Actor: name, Address: from.Shown})
+}
+
+// Check returns the account of a canonical name if this is its password. It counts
+// the tries of whoever asks, and takes as long for a name that nobody has.
+func (a *Accounts) Check(ctx context.Context, from From, name, password string) (Account, error) {
+	known, err := a.knows(ctx, from.Device, name)
+	if err != nil {
+		return Account{}, err
+	}
+	back, err := a.try(ctx, from.logsIn(name, known))
+	if err != nil {
+		return Account{}, err
+	}
+	account, hash, err := a.find(ctx, name)
+	if err != nil {
+		return Account{}, err
+	}
+	is := hash != "" && !account.Gone
+	if !is {
+		hash = nobody()
+	}
+	prepared, prepareErr := prepare(password)
+	var match bool
+	var with *argon2id.Params
+	if err := a.hashing(ctx, func() (err error) {
+		match, with, err = argon2id.CheckHash(prepared, hash)
+		return err
+	}); err != nil {
+		return Account{}, err
+	}
+	if !is || !match || prepareErr != nil {
+		if err := a.log.Write(ctx, audit.Entry{Action: audit.LoginFailed, Target: name, Address: from.Shown}); err != nil {
+			return Account{}, err
+		}
+		return Account{}, errWrong
+	}
+	if err := back(); err != nil {
+		return Account{}, err
+	}
+	if *with != params {
+		return account, a.rehash(ctx, account, prepared)
+	}
+	return account, nil
+}
+
+var setScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'password', ARGV[3])
+return 1`)
+
+// set stores a hash if the account is still as it was checked.
+func (a *Accounts) set(ctx context.Context, was Account, version, hash string) error {
+	done, err := setScript.Run(ctx, a.rdb, []string{accountKey(was.Name)}, was.Version, version, hash).Bool()
+	switch {
+	case err != nil && !errors.Is(err, redis.Nil):
+		return chat.Unavailable("set password", err)
+	case !done:
+		return errWrong // it was changed elsewhere at this moment
+	}
+	return nil
+}
+
+// rehash keeps the password with the parameters of today, which is no change.
+func (a *Accounts) rehash(ctx context.Context, account Account, password string) error {
+	hash, err := a.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return a.set(ctx, account, account.Version, hash)
+}
+
+// ChangePassword gives an account, as it was checked, another password.
+func (a *Accounts) ChangePassword(ctx context.Context, from From, account Account, password string) (Account, error) {
+	password, err := a.checkNew(account.Name, password)
+	if err != nil {
+		return Account{}, err
+	}
+	hash, err := a.hash(ctx, password)
+	if err != nil {
+		return Account{}, err
+	}
+	if err := a.note(ctx, from, audit.PasswordChanged, account.Name); err != nil {
+		return Account{}, err
+	}
+	version := rand.Text()
+	if err := a.set(ctx, account, version, hash); err != nil {
+		return Account{}, err
+	}
+	account.Version = version
+	return account, nil
+}
+
+func (a *Accounts) hash(ctx context.Context, password string) (hash string, err error) {
+	err = a.hashing(ctx, func() (err error) {
+		hash, err = argon2id.CreateHash(password, &params)
+		return err
+	})
+	return hash, err
+}
+
+// hashing does f in its turn, or fails with errBusy if that does not come in time.
+func (a *Accounts) hashing(ctx context.Context, f func() error) error {
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+		return f()
+	case <-ctx.Done():
+		return errBusy
+	}
+}
+
+var deleteScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'gone', 1)
+redis.call('HDEL', KEYS[1], 'password')
+return 1`)
+
+// Delete ends an account as it was checked. Nobody gets its name any more.
+func (a *Accounts) Delete(ctx context.Context, from From, was Account) error {
+	if err := a.note(ctx, from, audit.AccountDeleted, was.Name); err != nil {
+		return err
+	}
+	done, err := deleteScript.Run(ctx, a.rdb, []string{accountKey(was.Name)}, was.Version, rand.Text()).Bool()
+	switch {
+	case err != nil && !errors.Is(err, redis.Nil):
+		return chat.Unavailable("delete account", err)
+	case !done:
+		return errWrong
+	}
+	return nil
+}
