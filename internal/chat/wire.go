@@ -72,6 +72,9 @@ func DecodeFrame(frame []byte) ([]Request, error) {
 		if err := json.Unmarshal(line, &req); err != nil {
 			return nil, BadRequest("the frame is not JSON objects of the contract's kind")
 		}
+		if ambiguous(line) {
+			return nil, BadRequest("the frame has a field twice, or one that differs from the contract's in its case")
+		}
 		if req.ID == nil && req.Type != "typing" {
 			return nil, BadRequest("a request has no id")
 		}
