@@ -89,11 +89,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
-		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets, Admit: cfg.Handshakes, SendRate: cfg.SendRate,
+		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets, PerUser: cfg.SocketsPerUser, PerAddr: cfg.SocketsPerAddress, Admit: cfg.Handshakes, SendRate: cfg.SendRate,
 		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Log: log,
 	})
 	site, err := web.New(web.Options{
-		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, PasswordMin: cfg.PasswordMin, Origins: cfg.Origins, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
+		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, PasswordMin: cfg.PasswordMin, Hosts: cfg.Hosts, Origins: cfg.Origins, Contact: cfg.SecurityContact, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
 		Sessions: sessions, Accounts: account.New(store.client, trail, cfg.PasswordMin), Audit: trail, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
 	})
 	if err != nil {

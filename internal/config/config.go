@@ -22,28 +22,32 @@ import (
 // Config is what an operator decides. A Config from [Load] is valid; the zero
 // Config is not. It prints itself, by slog and by fmt, without secrets.
 type Config struct {
-	Addr        string         // host:port for people and HAProxy; port 0 takes any free one
-	AdminAddr   string         // host:port for /metrics and profiles, not for the outside
-	RedisURL    string         // redis://, rediss:// or unix://, with master_name= of sentinels; "" means the embedded Redis
-	Instance    string         // 1 to 64 of A-Z a-z 0-9 . _ -; "" only where Addr's port is 0: see InstanceName
-	Guests      bool           // may people log in by name alone
-	Accounts    bool           // may people make accounts
-	PasswordMin int            // the least length of a password, in Unicode code points
-	Origins     []string       // allowed as a browser sends them, beyond the request's own host
-	Drain       time.Duration  // how long a drain may take
-	Window      int            // newest messages sent at a join
-	History     int            // events kept per room
-	Audit       int            // lines kept of the audit log
-	SessionIdle time.Duration  // a session unused for so long ends
-	SessionMax  time.Duration  // a session ends so long after its login, at least SessionIdle
-	TextMax     int            // a message's length in Unicode code points
-	Proxies     []netip.Prefix // whose X-Forwarded-* headers are believed
-	MaxSockets  int            // sockets at once on this instance
-	Handshakes  int            // handshakes per second on this instance
-	SendRate    int            // messages per second of one person on this instance
-	LogFormat   string         // "text" or "json"
-	LogLevel    slog.Level
-	Dev         bool // static files and templates from the disk, not from the binary
+	Addr              string         // host:port for people and HAProxy; port 0 takes any free one
+	AdminAddr         string         // host:port for /metrics and profiles, not for the outside
+	RedisURL          string         // redis://, rediss:// or unix://, with master_name= of sentinels; "" means the embedded Redis
+	Instance          string         // 1 to 64 of A-Z a-z 0-9 . _ -; "" only where Addr's port is 0: see InstanceName
+	Guests            bool           // may people log in by name alone
+	Accounts          bool           // may people make accounts
+	PasswordMin       int            // the least length of a password, in Unicode code points
+	Hosts             []string       // the host[:port] by which people reach chatd; none: any
+	Origins           []string       // allowed as a browser sends them, beyond the request's own host
+	SecurityContact   string         // of /.well-known/security.txt, a URL; "": there is none
+	Drain             time.Duration  // how long a drain may take
+	Window            int            // newest messages sent at a join
+	History           int            // events kept per room
+	Audit             int            // lines kept of the audit log
+	SessionIdle       time.Duration  // a session unused for so long ends
+	SessionMax        time.Duration  // a session ends so long after its login, at least SessionIdle
+	TextMax           int            // a message's length in Unicode code points
+	Proxies           []netip.Prefix // whose X-Forwarded-* headers are believed
+	MaxSockets        int            // sockets at once on this instance
+	SocketsPerUser    int            // of them, one person's
+	SocketsPerAddress int            // of them, those of one address
+	Handshakes        int            // handshakes per second on this instance
+	SendRate          int            // messages per second of one person on this instance
+	LogFormat         string         // "text" or "json"
+	LogLevel          slog.Level
+	Dev               bool // static files and templates from the disk, not from the binary
 
 	redisURLFile string
 }
@@ -59,6 +63,7 @@ func (c *Config) settings() []setting {
 		{"guests", "true", "may people log in by name alone", boolean(&c.Guests)},
 		{"accounts", "true", "may people make accounts, with a password of their own", boolean(&c.Accounts)},
 		{"password-min", "15", "the least length of a new password in `code points`, 8 to 64", number(&c.PasswordMin, 8, 64)},
+		{"hosts", "", "comma separated `hosts` (chat.example, or with a port that is not the scheme's own) by which people reach chatd; requests for others are refused; empty: any", hosts(&c.Hosts)},
 		{"origins", "", "comma separated `origins` (https://chat.example) allowed beyond the request's own host", origins(&c.Origins)},
 		{"drain", "15s", "how long a drain may take, 1s to 10m", duration(&c.Drain, time.Second, 10*time.Minute)},
 		{"window", "50", "`number` of newest messages sent at a join, 1 to 500", number(&c.Window, 1, 500)},
@@ -69,8 +74,11 @@ func (c *Config) settings() []setting {
 		{"text-max", "4000", "a message's length in `code points`, 1 to 16000", number(&c.TextMax, 1, 16_000)},
 		{"proxies", "127.0.0.0/8,::1/128", "comma separated `networks` whose X-Forwarded-* headers are believed, or none", prefixes(&c.Proxies)},
 		{"max-sockets", "20000", "`number` of sockets at once on this instance, 1 to 1000000", number(&c.MaxSockets, 1, 1_000_000)},
+		{"sockets-per-user", "100", "`number` of sockets at once of one person on this instance, 1 to 1000000", number(&c.SocketsPerUser, 1, 1_000_000)},
+		{"sockets-per-address", "2000", "`number` of sockets at once from one address (IPv6: one /64) on this instance, 1 to 1000000; proxies that are believed are not counted", number(&c.SocketsPerAddress, 1, 1_000_000)},
 		{"handshakes", "500", "`number` of handshakes per second on this instance, 1 to 100000; more are put off", number(&c.Handshakes, 1, 100_000)},
 		{"send-rate", "50", "`number` of messages per second that one person may send, 1 to 100000; more are put off", number(&c.SendRate, 1, 100_000)},
+		{"security-contact", "", "`URL` (mailto: or https:) where faults of security are reported, for /.well-known/security.txt", contact(&c.SecurityContact)},
 		{"log-format", "text", "`text or json`", oneOf(&c.LogFormat, "text", "json")},
 		{"log-level", "info", "`level`: debug, info, warn or error", level(&c.LogLevel)},
 		{"dev", "false", "static files and templates from the disk, not from the binary", boolean(&c.Dev)},

@@ -35,9 +35,9 @@ func TestDefaultsAreTheContract(t *testing.T) {
 		t.Errorf("instance %q does not end in the port", c.Instance)
 	}
 	c.Instance = "x"
-	want := "addr=127.0.0.1:8080 admin_addr=127.0.0.1:9080 redis_url=embedded redis_url_file= instance=x guests=true accounts=true password_min=15 origins= " +
+	want := "addr=127.0.0.1:8080 admin_addr=127.0.0.1:9080 redis_url=embedded redis_url_file= instance=x guests=true accounts=true password_min=15 hosts= origins= " +
 		"drain=15s window=50 history=10000 audit=100000 session_idle=24h0m0s session_max=720h0m0s text_max=4000 proxies=127.0.0.0/8,::1/128 " +
-		"max_sockets=20000 handshakes=500 send_rate=50 log_format=text log_level=info dev=false"
+		"max_sockets=20000 sockets_per_user=100 sockets_per_address=2000 handshakes=500 send_rate=50 security_contact= log_format=text log_level=info dev=false"
 	if c.String() != want {
 		t.Errorf("got  %s\nwant %s", c, want)
 	}
@@ -93,6 +93,12 @@ func TestWrongValuesNameTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		{"CHATD_INSTANCE=a~b", "want 1 to 64"},
 		{"CHATD_INSTANCE=" + strings.Repeat("x", 65), "want 1 to 64"},
 		{"CHATD_GUESTS=maybe", "want true or false"},
+		{"CHATD_HOSTS=https://chat.example", "want host or host:port"},
+		{"CHATD_HOSTS=*.example", "no *"},
+		{"CHATD_HOSTS=chat.example/", "want host"},
+		{"CHATD_SOCKETS_PER_USER=0", "from 1 to 1000000"},
+		{"CHATD_SECURITY_CONTACT=root@chat.example", "want mailto:"},
+		{"CHATD_SECURITY_CONTACT=javascript:alert(1)", "want mailto:"},
 		{"CHATD_ORIGINS=chat.example", "want http://"},
 		{"CHATD_ORIGINS=https://chat.example/", "nothing after it"},
 		{"CHATD_ORIGINS=https://*.example", "no *"},

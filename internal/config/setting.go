@@ -178,6 +178,38 @@ func origins(p *[]string) target {
 	}
 }
 
+// hosts brings each host into the form that is compared: lower case.
+func hosts(p *[]string) target {
+	return target{
+		set: func(v string) error {
+			var list []string
+			for item := range items(v) {
+				u, err := url.Parse("http://" + strings.ToLower(item))
+				if err != nil || u.Hostname() == "" || u.Host != strings.ToLower(item) || strings.Contains(u.Host, "*") {
+					return fmt.Errorf("%q: want host or host:port, no *", item)
+				}
+				list = append(list, u.Host)
+			}
+			*p = list
+			return nil
+		},
+		show: func() string { return strings.Join(*p, ",") },
+	}
+}
+
+func contact(p *string) target {
+	return target{
+		set: func(v string) error {
+			if u, err := url.Parse(v); v != "" && (err != nil || u.Scheme != "https" && u.Scheme != "mailto" || u.Host+u.Opaque == "") {
+				return errors.New("want mailto:somebody@example.org or https://…")
+			}
+			*p = v
+			return nil
+		},
+		show: func() string { return *p },
+	}
+}
+
 func prefixes(p *[]netip.Prefix) target {
 	return target{
 		set: func(v string) error {

@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -96,6 +97,8 @@ type Options struct {
 	Instance  string
 	TextMax   int // code points
 	Max       int // sockets at once
+	PerUser   int // of one person
+	PerAddr   int // of one address
 	Admit     int // handshakes per second
 	SendRate  int // messages per second of one person
 	Hub       *room.Hub
@@ -119,6 +122,8 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[*conn]bool
 	pace     map[string]*pace // of the people who are here
+	users    map[string]int   // sockets of a person, those included that just shake hands
+	addrs    map[netip.Prefix]int
 	ended    map[string]time.Time
 	drained  chan struct{} // closed when draining and no socket is left
 	draining time.Time     // when the sockets have to be gone; zero: not draining
@@ -129,7 +134,7 @@ func NewServer(opts Options) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Server{
 		Options: opts, ctx: ctx, stop: stop, admit: rate.NewLimiter(rate.Limit(opts.Admit), opts.Admit),
-		conns: map[*conn]bool{}, pace: map[string]*pace{}, ended: map[string]time.Time{}, drained: make(chan struct{}),
+		conns: map[*conn]bool{}, pace: map[string]*pace{}, users: map[string]int{}, addrs: map[netip.Prefix]int{}, ended: map[string]time.Time{}, drained: make(chan struct{}),
 	}
 }
 
@@ -139,12 +144,19 @@ var ErrFull = errors.New("no more sockets here")
 // ErrPutOff says that too many want a socket at once: try again a little later.
 var ErrPutOff = errors.New("too many handshakes at once")
 
-// Admit waits for this handshake's turn. It returns ErrPutOff if that is too far
-// away, and ErrFull if no more sockets are to be had. It comes before anything that costs:
-// after a crash everybody comes at once.
-func (s *Server) Admit(ctx context.Context) error {
+// ErrTooMany says that the person, or the address, has as many sockets here as one may.
+var ErrTooMany = errors.New("too many sockets of one person or address")
+
+// Admit waits for the turn of a handshake from this address; the zero address is not
+// counted. It returns ErrPutOff if the turn is too far away, ErrFull if no more sockets
+// are to be had, and ErrTooMany. It comes before anything that costs: after a crash
+// everybody comes at once.
+func (s *Server) Admit(ctx context.Context, from netip.Addr) error {
 	if s.Count() >= s.Max {
 		return ErrFull
+	}
+	if s.crowded(from) {
+		return ErrTooMany
 	}
 	ctx, cancel := context.WithTimeout(ctx, admitWithin)
 	defer cancel()
@@ -152,6 +164,48 @@ func (s *Server) Admit(ctx context.Context) error {
 		return ErrPutOff
 	}
 	return nil
+}
+
+// neighbours is as much of an address as one household or host has, and so may change
+// at will; nothing for the zero address.
+func neighbours(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, _ := addr.Unmap().WithZone("").Prefix(min(bits, addr.Unmap().BitLen()))
+	return prefix
+}
+
+func (s *Server) crowded(from netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return from.IsValid() && s.addrs[neighbours(from)] >= s.PerAddr
+}
+
+// Reserve counts one more socket for the person and the address, until release is
+// called, or returns ErrTooMany. It comes before Serve.
+func (s *Server) Reserve(user string, from netip.Addr) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	near := neighbours(from)
+	if s.users[user] >= s.PerUser || from.IsValid() && s.addrs[near] >= s.PerAddr {
+		return nil, ErrTooMany
+	}
+	s.users[user]++
+	s.addrs[near]++
+	return func() { s.release(user, near) }, nil
+}
+
+func (s *Server) release(user string, near netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users[user]--; s.users[user] == 0 {
+		delete(s.users, user)
+	}
+	if s.addrs[near]--; s.addrs[near] == 0 {
+		delete(s.addrs, near)
+	}
 }
 
 // Serve shakes hands for the login ses, whose Origin has been checked, and serves

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,7 +85,7 @@ func newKit(t *testing.T, sendRate int) *kit {
 	hub := room.NewHub(f, relay, 50, log)
 	k := &kit{T: t}
 	k.Server = socket.NewServer(socket.Options{
-		Instance: "one", TextMax: 100, Max: 100, Admit: 1000, SendRate: sendRate,
+		Instance: "one", TextMax: 100, Max: 100, PerUser: 5, PerAddr: 7, Admit: 1000, SendRate: sendRate,
 		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: &unsure{directory.New(rdb, socket.News{}), k},
 		Presence: presence.New(rdb, feed.News, log), Sessions: k, Log: log,
 	})
@@ -488,6 +489,52 @@ func TestBadFramesCloseOneSocketOnly(t *testing.T) {
 	good.want(`"ok","id":1`)
 }
 
+// One person or address cannot have all sockets of an instance. Proxies are not counted.
+func TestSocketsOfOnePersonAndAddressAreBounded(t *testing.T) {
+	s := socket.NewServer(socket.Options{Max: 100, PerUser: 2, PerAddr: 3, Admit: 1000, SendRate: 1, Log: slog.New(slog.DiscardHandler)})
+	var release []func()
+	take := func(user, from string, want error) {
+		t.Helper()
+		var addr netip.Addr
+		if from != "" {
+			addr = netip.MustParseAddr(from)
+		}
+		done, err := s.Reserve(user, addr)
+		if !errors.Is(err, want) {
+			t.Errorf("%s from %q: %v, want %v", user, from, err, want)
+		}
+		if err == nil {
+			release = append(release, done)
+		}
+		full := errors.Is(want, socket.ErrTooMany) && user == "new"
+		if err := s.Admit(t.Context(), addr); errors.Is(err, socket.ErrTooMany) != full && user == "new" {
+			t.Errorf("from %q: admitted with %v", from, err)
+		}
+	}
+	take("alice", "192.0.2.1", nil)
+	take("alice", "192.0.2.2", nil)
+	take("alice", "192.0.2.3", socket.ErrTooMany) // the third of one person
+	take("bob", "192.0.2.1", nil)
+	take("cathy", "192.0.2.1", nil)
+	take("new", "192.0.2.1", socket.ErrTooMany) // the fourth of one address
+	take("new", "::ffff:192.0.2.1", socket.ErrTooMany)
+	take("new", "192.0.2.9", nil)
+	for i := range 3 {
+		take(fmt.Sprint("six", i), fmt.Sprintf("2001:db8::%d:1", i), nil)
+	}
+	take("new", "2001:db8::ffff:2", socket.ErrTooMany) // of one /64
+	take("seven", "2001:db8:0:1::1", nil)
+	for i := range 10 {
+		take(fmt.Sprint("behind", i), "", nil)
+	}
+	for _, done := range release {
+		done()
+	}
+	release = nil
+	take("alice", "192.0.2.1", nil)
+	take("new", "2001:db8::1", nil)
+}
+
 func TestHandshakesWaitForTheirTurn(t *testing.T) {
 	s := socket.NewServer(socket.Options{Admit: 10, Max: 100})
 	defer s.Close()
@@ -496,7 +543,7 @@ func TestHandshakesWaitForTheirTurn(t *testing.T) {
 	start := time.Now()
 	for range 50 {
 		wg.Go(func() {
-			switch err := s.Admit(t.Context()); {
+			switch err := s.Admit(t.Context(), netip.Addr{}); {
 			case err == nil:
 				admitted.Add(1)
 			case errors.Is(err, socket.ErrPutOff):

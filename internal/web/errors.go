@@ -54,6 +54,8 @@ func statusOf(err error) *statusError {
 		return &statusError{http.StatusNotFound, chat.CodeNotFound, "This place of the conversation is not kept any more."}
 	case errors.Is(err, socket.ErrFull):
 		return &statusError{http.StatusServiceUnavailable, "full", "This instance is full. Trying another one."}
+	case errors.Is(err, socket.ErrTooMany):
+		return &statusError{http.StatusTooManyRequests, "too_many_sockets", "Too many connections of one person or address are open."}
 	case errors.Is(err, socket.ErrPutOff):
 		// Not 503, which a balancer would repeat at other instances: they have a crowd too.
 		return &statusError{http.StatusTooManyRequests, chat.CodeTooFast, "Too many want to connect at once. Trying again in a moment."}

@@ -3,12 +3,14 @@ package web
 import (
 	"context"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -22,18 +24,73 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // documentHeaders mean something for pages only; an image can be one.
 var documentHeaders = []string{"Content-Security-Policy", "Cross-Origin-Opener-Policy", "Permissions-Policy", "Referrer-Policy"}
 
-func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+// unused are the features of a browser that the page does not need, so nothing that
+// might get into it has them either.
+const unused = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), " +
+	"geolocation=(), gyroscope=(), hid=(), idle-detection=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), " +
+	"picture-in-picture=(), publickey-credentials-create=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), " +
+	"storage-access=(), usb=(), web-share=(), window-management=(), xr-spatial-tracking=()"
+
+func (s *Server) securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
+		if s.secure(c.Request()) {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin") // no-referrer would make forms say "Origin: null"
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		h.Set("Permissions-Policy", unused)
 		h.Set("Cache-Control", "no-store") // static files say otherwise
 		return next(c)
 	}
+}
+
+// knownHost refuses requests for hosts that are not ours, where it is known which are:
+// another name that leads here would be another origin, with rights of its own. Health
+// is asked for by address.
+func (s *Server) knownHost(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		path := c.Request().URL.Path
+		if len(s.Hosts) == 0 || path == "/livez" || path == "/readyz" {
+			return next(c)
+		}
+		host, scheme := c.Request().Host, "http"
+		if s.secure(c.Request()) {
+			scheme = "https"
+		}
+		if !slices.ContainsFunc(s.Hosts, func(ours string) bool { return hostPort(host, scheme) == hostPort(ours, scheme) }) {
+			return &statusError{http.StatusMisdirectedRequest, "unknown_host", "There is no chat under this name."}
+		}
+		return next(c)
+	}
+}
+
+// plainBody refuses bodies that are not what a form sends: none is compressed, and no
+// page of another site can make a browser send anything else without being asked.
+func plainBody(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.ContentLength == 0 {
+			return next(c)
+		}
+		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if r.Header.Get("Content-Encoding") != "" || err != nil || kind != "application/x-www-form-urlencoded" {
+			return echo.ErrUnsupportedMediaType
+		}
+		return next(c)
+	}
+}
+
+// securityText says where faults are reported (RFC 9116).
+func (s *Server) securityText(c echo.Context) error {
+	if s.Contact == "" {
+		return echo.ErrNotFound
+	}
+	const goodFor = 180 * 24 * time.Hour
+	return c.String(http.StatusOK, "Contact: "+s.Contact+"\nExpires: "+time.Now().Add(goodFor).UTC().Format(time.RFC3339)+"\nPreferred-Languages: en, de\n")
 }
 
 // sameOrigin refuses requests that change something and come from another site's
@@ -112,6 +169,16 @@ func (s *Server) realIP() echo.IPExtractor {
 		}
 	}
 	return echo.ExtractIPFromXFFHeader(trust...)
+}
+
+// counted returns the browser's address for counting; the zero address if only a proxy's
+// is known, behind which there may be anybody.
+func (s *Server) counted(c echo.Context) netip.Addr {
+	addr, err := netip.ParseAddr(c.RealIP())
+	if err != nil || within(s.Proxies, addr) {
+		return netip.Addr{}
+	}
+	return addr
 }
 
 // readOut reads what is left of a body that is too large, within reason, before

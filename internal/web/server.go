@@ -50,7 +50,8 @@ type (
 		End(w http.ResponseWriter, r *http.Request) (login string, err error)
 	}
 	Sockets interface {
-		Admit(ctx context.Context) error
+		Admit(ctx context.Context, from netip.Addr) error
+		Reserve(user string, from netip.Addr) (release func(), err error)
 		Serve(w http.ResponseWriter, r *http.Request, ses session.Session)
 		LoginEnded(ctx context.Context, login string)
 		History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error)
@@ -74,6 +75,8 @@ type Options struct {
 	Guests      bool           // people may log in by name alone
 	Registers   bool           // people may make accounts
 	PasswordMin int            // the least length of a password, as the pages say it
+	Hosts       []string       // by which people reach chatd; none: any
+	Contact     string         // of security.txt; "": there is none
 	Origins     []string       // allowed beyond the request's own
 	Proxies     []netip.Prefix // whose X-Forwarded-* headers are believed
 	Files       fs.FS          // static and templates
@@ -106,7 +109,7 @@ func New(opts Options) (*Server, error) {
 	e := s.echo
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = s.realIP()
-	e.Use(s.recover, securityHeaders, s.sameOrigin, readOut, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)), middleware.GzipWithConfig(middleware.GzipConfig{
+	e.Use(s.recover, s.securityHeaders, s.knownHost, s.sameOrigin, plainBody, readOut, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)), middleware.GzipWithConfig(middleware.GzipConfig{
 		// The 101 of a handshake would wait in the compressor for ever.
 		Skipper:   func(c echo.Context) bool { return c.Path() == "/ws" },
 		MinLength: minGzipBytes,
@@ -116,6 +119,8 @@ func New(opts Options) (*Server, error) {
 	e.GET("/readyz", s.readyz)
 	e.GET("/static/:hash/*", p.static)
 	e.GET("/favicon.ico", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+
+	e.GET("/.well-known/security.txt", s.securityText)
 
 	people := e.Group("", s.turnAway, timeout)
 	people.GET("/", s.chatPage)
@@ -217,13 +222,19 @@ func (s *Server) shakeHands(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	if err := s.Sockets.Admit(ctx); err != nil {
+	from := s.counted(c)
+	if err := s.Sockets.Admit(ctx, from); err != nil {
 		return err
 	}
 	ses, err := s.Sessions.Read(r.WithContext(ctx))
 	if err != nil {
 		return err
 	}
+	release, err := s.Sockets.Reserve(ses.User, from)
+	if err != nil {
+		return err
+	}
+	defer release()
 	handshakes.WithLabelValues("ok").Inc() // now, not when the socket ends
 	s.Sockets.Serve(c.Response(), r, ses)
 	return nil

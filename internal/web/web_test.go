@@ -29,29 +29,40 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // parts stand in for all that the server works with. err is what they fail with.
 type parts struct {
-	err   error
-	deaf  time.Duration
-	never bool
-	ended []string
+	err     error
+	deaf    time.Duration
+	never   bool
+	ended   []string
+	from    netip.Addr // of the last handshake
+	changed []string   // logins that were begun, refreshed or ended
 }
 
 func (p *parts) Begin(w http.ResponseWriter, r *http.Request, who session.Who) (session.Session, string, error) {
+	p.changed = append(p.changed, "begun")
 	return session.Session{User: who.User}, "former", p.err
 }
 func (p *parts) Read(r *http.Request) (session.Session, error) {
 	return session.Session{User: "alice"}, p.err
 }
 func (p *parts) Refresh(w http.ResponseWriter, r *http.Request) (session.Session, error) {
+	p.changed = append(p.changed, "refreshed")
 	return session.Session{User: "alice"}, p.err
 }
-func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) { return "login", p.err }
-func (p *parts) List(context.Context, string) ([]session.Login, error)      { return nil, p.err }
-func (p *parts) EndOf(context.Context, string, ...string) error             { return p.err }
-func (p *parts) Write(context.Context, audit.Entry) error                   { return p.err }
+func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) {
+	p.changed = append(p.changed, "ended")
+	return "login", p.err
+}
+func (p *parts) List(context.Context, string) ([]session.Login, error) { return nil, p.err }
+func (p *parts) EndOf(context.Context, string, ...string) error        { return p.err }
+func (p *parts) Write(context.Context, audit.Entry) error              { return p.err }
 func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) {
 	w.WriteHeader(http.StatusNoContent) // stands for the upgrade
 }
-func (p *parts) Admit(context.Context) error                  { return p.err }
+func (p *parts) Reserve(user string, from netip.Addr) (func(), error) {
+	p.from = from
+	return func() {}, nil
+}
+func (p *parts) Admit(context.Context, netip.Addr) error      { return p.err }
 func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append(p.ended, login) }
 func (p *parts) History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
 	return nil, p.err
@@ -340,16 +351,36 @@ func (panics) List(context.Context, string) ([]chat.RoomInfo, error) { panic("a 
 
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	s, _ := newServer(t)
-	for _, path := range []string{"/", "/login", "/livez", "/readyz", "/nothing", "/api/rooms", "/api/nothing", "/ws", "/static/x/js/main.js", "/static/x/nothing", "/static/x/../../go.mod", "/static/x/js"} {
-		w := do(s, "GET", path)
-		for _, h := range []string{"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy", "Cache-Control"} {
-			script := strings.HasSuffix(path, ".js") && w.Code == 200
-			if w.Header().Get(h) == "" && !(script && slices.Contains(documentHeaders, h)) {
-				t.Errorf("%s: no %s", path, h)
+	requests := []string{"GET /nothing", "GET /api/nothing", "GET /static/x/nothing", "GET /static/x/../../go.mod", "GET /static/x/js", "PUT /", "TRACE /", "OPTIONS /api/rooms", "POST /ws"}
+	for _, r := range s.echo.Routes() {
+		requests = append(requests, r.Method+" "+strings.NewReplacer(":room", "general", ":hash", "x", "*", "js/main.js").Replace(r.Path))
+	}
+	for _, request := range requests {
+		method, path, _ := strings.Cut(request, " ")
+		for _, peer := range []string{"Peer: 10.1.2.3:4", "Peer: 192.0.2.1:4"} {
+			w := do(s, method, path, peer, "X-Forwarded-Proto: https")
+			for _, h := range []string{"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Permissions-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Cache-Control"} {
+				script := strings.HasSuffix(path, ".js") && w.Code == 200
+				if w.Header().Get(h) == "" && !(script && slices.Contains(documentHeaders, h)) {
+					t.Errorf("%s: no %s", request, h)
+				}
+			}
+			if strings.Contains(w.Header().Get("Content-Security-Policy"), "unsafe") {
+				t.Errorf("%s: unsafe policy", request)
+			}
+			if kind := w.Header().Get("Content-Type"); w.Body.Len() > 0 && !strings.HasSuffix(strings.ToLower(kind), "charset=utf-8") && kind != "application/json" {
+				t.Errorf("%s: content is %q", request, kind)
+			}
+			if hsts := w.Header().Get("Strict-Transport-Security") != ""; hsts != (peer == "Peer: 10.1.2.3:4") {
+				t.Errorf("%s from %s: TLS for ever: %t", request, peer, hsts)
 			}
 		}
-		if strings.Contains(w.Header().Get("Content-Security-Policy"), "unsafe") {
-			t.Errorf("%s: unsafe policy", path)
+		for _, origin := range []string{"Origin: http://evil.example", "Origin: null"} {
+			for name := range do(s, method, path, origin, "Access-Control-Request-Method: POST").Header() {
+				if strings.HasPrefix(name, "Access-Control-") {
+					t.Errorf("%s with %s: %s", request, origin, name)
+				}
+			}
 		}
 	}
 	if w := do(s, "POST", "/login", "Content-Length: 99999999"); w.Code >= 500 {
@@ -371,6 +402,132 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	}
 	if w := do(s, "GET", "/static/other/js/main.js"); w.Code != 200 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("another version's file: %d %q", w.Code, w.Header().Get("Cache-Control"))
+	}
+}
+
+// A name that leads here and is not ours would be an origin of its own.
+func TestOtherHostsAreRefused(t *testing.T) {
+	s, _ := newServer(t)
+	s.Hosts = []string{"chat.example", "other.example:8443"}
+	for _, c := range []struct {
+		host, path, proto string
+		want              int
+	}{
+		{"chat.example", "/", "", 200},
+		{"CHAT.example:80", "/", "", 200},
+		{"chat.example:443", "/", "https", 200},
+		{"other.example:8443", "/login", "https", 303},
+		{"other.example", "/", "", 421},
+		{"chat.example:8443", "/", "", 421},
+		{"evil.example", "/", "", 421},
+		{"chat.example.evil", "/", "", 421},
+		{"evil.example", "/api/rooms", "", 421},
+		{"evil.example", "/ws", "", 421},
+		{"127.0.0.1:8080", "/static/x/js/main.js", "", 421},
+		{"127.0.0.1:8080", "/readyz", "", 200},
+		{"127.0.0.1:8080", "/livez", "", 200},
+	} {
+		r := httptest.NewRequest("GET", c.path, nil)
+		r.Host, r.RemoteAddr = c.host, "10.1.2.3:4"
+		r.Header.Set("X-Forwarded-Proto", c.proto)
+		r.Header.Set("Origin", "http://"+c.host)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s%s: %d, want %d", c.host, c.path, w.Code, c.want)
+		}
+		if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "evil") {
+			t.Errorf("%s%s: the name comes back: %v %s", c.host, c.path, w.Header(), w.Body)
+		}
+	}
+}
+
+// The address that is counted is the peer's, or what a believed proxy says; of a proxy's
+// own none is.
+func TestAddressesAreBelievedFromProxiesOnly(t *testing.T) {
+	s, p := newServer(t)
+	for _, c := range []struct{ peer, forwarded, want string }{
+		{"192.0.2.1:5", "", "192.0.2.1"},
+		{"192.0.2.1:5", "198.51.100.7", "192.0.2.1"},
+		{"192.0.2.1:5", "10.0.0.1", "192.0.2.1"},
+		{"10.1.2.3:5", "198.51.100.7", "198.51.100.7"},
+		{"10.1.2.3:5", "203.0.113.1, 198.51.100.7", "198.51.100.7"}, // the left one is the client's word
+		{"10.1.2.3:5", "198.51.100.7, 10.9.9.9", "198.51.100.7"},
+		{"10.1.2.3:5", "", "invalid IP"},
+		{"[2001:db8::1]:5", "198.51.100.7", "2001:db8::1"},
+	} {
+		p.from = netip.Addr{}
+		headers := []string{"Origin: http://chat.example", "Peer: " + c.peer, "X-Real-IP: 203.0.113.9", "Forwarded: for=203.0.113.9"}
+		if c.forwarded != "" {
+			headers = append(headers, "X-Forwarded-For: "+c.forwarded)
+		}
+		do(s, "GET", "/ws", headers...)
+		if p.from.String() != c.want {
+			t.Errorf("%+v: counted as %s", c, p.from)
+		}
+	}
+}
+
+// Bodies are those of forms, as they are: nothing is decompressed, and no other kind is read.
+func TestBodiesAreFormsOnly(t *testing.T) {
+	s, _ := newServer(t)
+	for _, path := range []string{"/login", "/logout", "/session/refresh"} {
+		for _, c := range []struct {
+			kind, encoding string
+			want           int
+		}{
+			{"application/x-www-form-urlencoded", "", 0},
+			{"application/x-www-form-urlencoded; charset=UTF-8", "", 0},
+			{"application/x-www-form-urlencoded", "gzip", 415},
+			{"application/x-www-form-urlencoded", "deflate, gzip", 415},
+			{"text/plain", "", 415},
+			{"multipart/form-data; boundary=x", "", 415},
+			{"application/json", "", 415},
+			{"", "", 415},
+		} {
+			r := httptest.NewRequest("POST", path, strings.NewReader("username=alice"))
+			r.Header.Set("Content-Type", c.kind)
+			r.Header.Set("Content-Encoding", c.encoding)
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			if w.Code != c.want && (c.want != 0 || w.Code >= 400) {
+				t.Errorf("POST %s of %q, %q: %d", path, c.kind, c.encoding, w.Code)
+			}
+		}
+	}
+}
+
+// What changes anything is a POST, and each route has been looked at for it.
+func TestReadingChangesNothing(t *testing.T) {
+	s, p := newServer(t)
+	for _, r := range s.echo.Routes() {
+		switch r.Method {
+		case "GET", "HEAD":
+			p.changed = nil
+			path := strings.NewReplacer(":room", "general", ":hash", "x", "*", "js/main.js").Replace(r.Path)
+			w := do(s, r.Method, path, "Origin: http://chat.example")
+			if len(p.changed) > 0 || w.Header().Get("Set-Cookie") != "" {
+				t.Errorf("%s %s: %v, sets %q", r.Method, path, p.changed, w.Header().Get("Set-Cookie"))
+			}
+		case "POST", "echo_route_not_found":
+		default:
+			t.Errorf("%s %s: which is neither read nor sent by a form", r.Method, r.Path)
+		}
+	}
+	if do(s, "POST", "/logout"); len(p.changed) != 1 {
+		t.Errorf("a logout changes %v", p.changed)
+	}
+}
+
+func TestReportsGoWhereTheOperatorSays(t *testing.T) {
+	s, _ := newServer(t)
+	if w := do(s, "GET", "/.well-known/security.txt"); w.Code != 404 {
+		t.Errorf("without a contact: %d", w.Code)
+	}
+	s.Contact = "mailto:security@chat.example"
+	w := do(s, "GET", "/.well-known/security.txt")
+	if w.Code != 200 || !strings.HasPrefix(w.Body.String(), "Contact: mailto:security@chat.example\nExpires: 20") || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; charset=") {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
 
