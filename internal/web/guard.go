@@ -26,10 +26,10 @@ var documentHeaders = []string{"Content-Security-Policy", "Cross-Origin-Opener-P
 
 // unused are the features of a browser that the page does not need, so nothing that
 // might get into it has them either.
-const unused = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), " +
+const unused = "accelerometer=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), " +
 	"geolocation=(), gyroscope=(), hid=(), idle-detection=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), " +
 	"picture-in-picture=(), publickey-credentials-create=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), " +
-	"storage-access=(), usb=(), web-share=(), window-management=(), xr-spatial-tracking=()"
+	"storage-access=(), usb=(), window-management=(), xr-spatial-tracking=()"
 
 func (s *Server) securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
