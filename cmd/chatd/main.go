@@ -87,6 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	rooms := directory.New(store.client, socket.News{})
 	trail := audit.New(store.client, cfg.Audit)
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
+	accounts := account.New(store.client, trail, cfg.PasswordMin)
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
 		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets, PerUser: cfg.SocketsPerUser, PerAddr: cfg.SocketsPerAddress, Admit: cfg.Handshakes, SendRate: cfg.SendRate,
@@ -94,7 +95,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	})
 	site, err := web.New(web.Options{
 		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, PasswordMin: cfg.PasswordMin, Hosts: cfg.Hosts, Origins: cfg.Origins, Contact: cfg.SecurityContact, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
-		Sessions: sessions, Accounts: account.New(store.client, trail, cfg.PasswordMin), Audit: trail, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
+		Sessions: sessions, Accounts: accounts, Audit: trail, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
 	})
 	if err != nil {
 		return err
@@ -108,6 +109,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	wg.Go(func() { relay.Run(background, sockets) })
 	wg.Go(func() { people.Run(background) })
 	wg.Go(func() { sockets.Run(background) })
+	wg.Go(func() {
+		accounts.Erase(background, func(ctx context.Context, name string) error {
+			return errors.Join(rooms.Forget(ctx, name), events.Erase(ctx, name))
+		}, func(err error) { log.Warn("a deleted account's name is not erased yet", "err", err) })
+	})
 
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

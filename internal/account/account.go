@@ -5,6 +5,7 @@
 //
 //	chatd:account:{NAME}   hash: version, another one after each change; password, as argon2id's hash, with its
 //	                       parameters; since, Unix ms; gone, of an account that was deleted, whose name nobody gets
+//	chatd:erasing          set: the names of deleted accounts that may still stand somewhere
 //	chatd:device:HASH      set: the names that a browser has logged in with, by the hash of what it keeps
 //	chatd:{tries}:…        how often somebody tried lately, see throttle.lua
 //
@@ -262,10 +263,15 @@ redis.call('HSET', KEYS[1], 'version', ARGV[2], 'gone', 1)
 redis.call('HDEL', KEYS[1], 'password')
 return 1`)
 
-// Delete ends an account as it was checked. Nobody gets its name any more.
+// Delete ends an account as it was checked. Nobody gets its name any more, and
+// [Accounts.Erase] takes it out of what its owner said.
 func (a *Accounts) Delete(ctx context.Context, from From, was Account) error {
 	if err := a.note(ctx, from, audit.AccountDeleted, was.Name); err != nil {
 		return err
+	}
+	// Before the deed, so that it is never forgotten.
+	if err := a.rdb.SAdd(ctx, erasingKey, was.Name).Err(); err != nil {
+		return chat.Unavailable("delete account", err)
 	}
 	done, err := deleteScript.Run(ctx, a.rdb, []string{accountKey(was.Name)}, was.Version, rand.Text()).Bool()
 	switch {
@@ -273,6 +279,52 @@ func (a *Accounts) Delete(ctx context.Context, from From, was Account) error {
 		return chat.Unavailable("delete account", err)
 	case !done:
 		return errWrong
+	}
+	return nil
+}
+
+const (
+	erasingKey  = "chatd:erasing"
+	eraseEvery  = 5 * time.Second
+	eraseAtOnce = time.Minute // what one look may take
+)
+
+// Erase has erase take the names of deleted accounts out of wherever they stand, again
+// until it succeeds, until ctx ends. Any instance goes on where another one died.
+func (a *Accounts) Erase(ctx context.Context, erase func(ctx context.Context, name string) error, failed func(error)) {
+	tick := time.NewTicker(eraseEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := a.eraseAll(ctx, erase); err != nil && ctx.Err() == nil {
+				failed(err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *Accounts) eraseAll(ctx context.Context, erase func(ctx context.Context, name string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, eraseAtOnce)
+	defer cancel()
+	names, err := a.rdb.SMembers(ctx, erasingKey).Result()
+	if err != nil {
+		return chat.Unavailable("look for names to erase", err)
+	}
+	for _, name := range names {
+		if account, err := a.Find(ctx, name); err != nil {
+			return err
+		} else if !account.Gone {
+			continue // the deed is under way, or was not done
+		}
+		if err := erase(ctx, name); err != nil {
+			return err
+		}
+		if err := a.rdb.SRem(ctx, erasingKey, name).Err(); err != nil {
+			return chat.Unavailable("note that a name was erased", err)
+		}
 	}
 	return nil
 }

@@ -305,3 +305,34 @@ func TestHashesWaitTheirTurn(t *testing.T) {
 	defer cancel()
 	wantCode(t, a.hashing(ctx, func() error { t.Error("hashed out of turn"); return nil }), chat.CodeTooFast)
 }
+
+func TestADeletedNameIsErasedUntilItIsGone(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	a, ctx := New(rdb, audit.New(rdb, 1000), 15), t.Context()
+	made, err := a.Register(ctx, From{}, "alice", phrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb.SAdd(ctx, erasingKey, "bob", "alice") // instances died before the deed
+	var erased []string
+	fault := errors.New("not now")
+	erase := func(_ context.Context, name string) error { erased = append(erased, name); return fault }
+	if err := a.eraseAll(ctx, erase); err != nil || len(erased) != 0 {
+		t.Fatalf("erased %v, %v", erased, err)
+	}
+	if err := a.Delete(ctx, From{}, made); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.eraseAll(ctx, erase); !errors.Is(err, fault) {
+		t.Fatal(err)
+	}
+	fault = nil
+	for range 2 {
+		if err := a.eraseAll(ctx, erase); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(erased, []string{"alice", "alice"}) {
+		t.Fatalf("erased %v", erased)
+	}
+}

@@ -148,6 +148,26 @@ func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) erro
 	return nil
 }
 
+// Forget takes somebody off everything that is known here of people. It may be done
+// again after an error.
+func (d *Directory) Forget(ctx context.Context, user string) error {
+	rooms, err := d.rdb.SMembers(ctx, listKey(user)).Result()
+	if err != nil {
+		return chat.Unavailable("forget person", err)
+	}
+	for _, room := range rooms {
+		if err := d.Leave(ctx, user, chat.Room(room)); err != nil {
+			return err
+		}
+	}
+	for _, key := range []string{readKey(user), mutedKey(user), listKey(user)} {
+		if err := d.rdb.Del(ctx, key).Err(); err != nil {
+			return chat.Unavailable("forget person", err)
+		}
+	}
+	return nil
+}
+
 // Mute notes that user wants no notice of a room's news, or wants it again.
 func (d *Directory) Mute(ctx context.Context, user string, room chat.Room, mute bool) error {
 	pipe := d.rdb.Pipeline()

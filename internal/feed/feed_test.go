@@ -328,3 +328,55 @@ func TestAppendWithoutRedisIsUnavailable(t *testing.T) {
 		t.Fatal("the refused append was remembered")
 	}
 }
+
+func TestErasedIsTheNameAndNothingElse(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		f := feed.New(rdb, 10_000)
+		quoting := `she wrote {"from":"alice","key":"x"} \"from\":\"alice\"`
+		for i := range 1100 { // more than one look
+			say(t, f, "bob", fmt.Sprint("b", i), "alice said so")
+		}
+		say(t, f, "bob", "quote", quoting)
+		mine := say(t, f, "alice", "a1", quoting)
+		edit, err := f.Append(t.Context(), feed.Draft{Kind: chat.Edited, Room: "general", From: "alice", Key: "a2", Target: mine.Event, Text: "edited"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: "other", From: "alicia", Key: "k", Text: "not her"}); err != nil {
+			t.Fatal(err)
+		}
+		before, err := f.After(t.Context(), "general", "", "", 10_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // it may be done again
+			if err := f.Erase(t.Context(), "alice"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after, err := f.After(t.Context(), "general", "", "", 10_000)
+		if err != nil || len(after) != len(before) {
+			t.Fatalf("%d events of %d, %v", len(after), len(before), err)
+		}
+		for i := range after {
+			want := string(before[i].Data)
+			if before[i].ID == mine.Event || before[i].ID == edit.Event {
+				want = strings.Replace(want, `Z","from":"alice"`, `Z","from":""`, 1)
+			}
+			if after[i].ID != before[i].ID || after[i].Prev != before[i].Prev || string(after[i].Data) != want {
+				t.Fatalf("%s, want %s", after[i].Data, want)
+			}
+		}
+		if other, err := f.Newest(t.Context(), "other", "", 1); err != nil || !strings.Contains(string(other[0].Data), `"from":"alicia"`) {
+			t.Fatalf("another's: %v, %v", other, err)
+		}
+		// The feed goes on where it was, and what was said can still be taken back.
+		next := say(t, f, "bob", "next", "hello")
+		if got, err := f.After(t.Context(), "general", edit.Event, "", 10); err != nil || len(got) != 1 || got[0].ID != next.Event || got[0].Prev != edit.Event {
+			t.Fatalf("after it: %v, %v", got, err)
+		}
+		if keys := rdb.Keys(t.Context(), "*anew*").Val(); len(keys) != 0 {
+			t.Fatalf("left: %v", keys)
+		}
+	})
+}

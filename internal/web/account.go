@@ -273,6 +273,7 @@ func (s *Server) register(c echo.Context) error {
 // A loginRow is a login as its person sees it.
 type loginRow struct {
 	session.Login
+	ID     string
 	Device string
 	This   bool
 }
@@ -301,7 +302,7 @@ func (s *Server) showAccount(c echo.Context, done string, refused error) error {
 		rows := make([]loginRow, len(logins))
 		for i, l := range logins {
 			l.Since, l.Used = l.Since.UTC(), l.Used.UTC()
-			rows[i] = loginRow{l, device(words, l.Agent), l.Login == ses.Login}
+			rows[i] = loginRow{l, l.Session.Login, device(words, l.Agent), l.Session.Login == ses.Login}
 		}
 		data["Logins"], data["Others"] = rows, len(rows) > 1
 	}

@@ -42,6 +42,8 @@ export function speak(words, locale) {
     time: (date) => times.format(date),
     /** @param {Date} date */
     moment: (date) => moments.format(date),
+    /** @param {string} from who said something; '' where their account was deleted */
+    author: (from) => from || words.deletedAccount,
     /** @param {string} name */
     write: (name) => fill(words.write, { name }),
     /** @param {number} n */

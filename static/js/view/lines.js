@@ -54,7 +54,7 @@ export class Lines {
       const last = body.lastElementChild;
       (last instanceof HTMLParagraphElement ? last : body).append(' ', make('span', { class: 'soft' }, `(${text.edited})`));
     }
-    const by = first ? this.#by(line.from, named ? line.room : '', time, line.event) : [time, make('span', { class: 'unseen' }, `${line.from}: `)];
+    const by = first ? this.#by(line.from, named ? line.room : '', time, line.event) : [time, make('span', { class: 'unseen' }, `${text.author(line.from)}: `)];
     const item = make('li', { class: `line${first ? ' first' : ''}` }, ...by, ...(original ? [this.#quote(original)] : []), body);
     if (isLong(words)) item.append(this.#fold(line.event, body));
     if (mentions(words, this.#user)) item.classList.add('to-me');
@@ -112,7 +112,7 @@ export class Lines {
       void this.#on.change(line.room, { type: 'react', target: line.event, emoji, on });
     const buttons = reactions.map(({ emoji, from }) => {
       const mine = from.includes(this.#user);
-      const who = text.reactedBy(from.map((name) => (name === this.#user ? text.you : name)));
+      const who = text.reactedBy(from.map((name) => (name === this.#user ? text.you : text.author(name))));
       const button = make('button', { title: who, label: `${emoji} ${from.length}: ${who}`, click: () => react(emoji, !mine) },
         make('span', { class: 'glyph' }, emoji), ` ${from.length}`);
       button.ariaPressed = String(mine);
@@ -169,8 +169,8 @@ export class Lines {
     const avatar = make('span', { class: 'avatar' });
     avatar.ariaHidden = 'true';
     paint(avatar, from);
-    const name = make('bdi', {}, from);
-    const by = make('p', { class: 'by' }, from === this.#user
+    const name = make('bdi', {}, text.author(from));
+    const by = make('p', { class: 'by' }, from === this.#user || from === ''
       ? make('span', { class: 'name' }, name)
       : make('button', { class: 'name', click: () => this.#on.open(`@${from}`) }, name));
     if (room) by.append(make('button', { class: 'room', title: text.inRoom, click: () => this.#on.go(room, event) }, '#', make('bdi', {}, room)));
@@ -203,5 +203,5 @@ function isLong(words) {
 export function quoted(lines, event) {
   const line = lines.findLast((each) => each.event === event);
   if (!line) return { event, from: '', body: text.anEarlier };
-  return { event, from: line.from, body: plain(line.text.slice(0, 3 * QUOTE_LENGTH)).replace(/\s+/g, ' ').slice(0, QUOTE_LENGTH) };
+  return { event, from: text.author(line.from), body: plain(line.text.slice(0, 3 * QUOTE_LENGTH)).replace(/\s+/g, ' ').slice(0, QUOTE_LENGTH) };
 }

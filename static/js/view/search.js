@@ -97,7 +97,7 @@ export class SearchPanel {
     const button = make('button', { class: 'hit', click: () => {
       this.#dialog.close();
       this.#go(room, event);
-    } }, make('span', { class: 'by' }, make('bdi', { class: 'name' }, from), ...where, time), make('span', { class: 'text', dir: 'auto' }, body));
+    } }, make('span', { class: 'by' }, make('bdi', { class: 'name' }, text.author(from)), ...where, time), make('span', { class: 'text', dir: 'auto' }, body));
     return make('li', {}, button);
   }
 }
