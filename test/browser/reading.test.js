@@ -257,7 +257,19 @@ test('who is here, away and gone: in the room and beside direct conversations', 
   await li.locator('.avatar[data-presence=here]').waitFor();
   await bob.page.evaluate((room) => window.ask('leave', { room }), room);
   await li.waitFor({ state: 'detached' });
-  assertContent([alice, bob]);
+
+  // Who touches nothing for ten minutes is away, in a room that opens meanwhile too, and back with the first touch.
+  const cathy = await person(browser, system.url, fresh('cathy'), { timed: true });
+  const quiet = fresh('quiet');
+  await alice.goto(quiet);
+  const hers = alice.page.locator('#here > li').filter({ hasText: await cathy.page.textContent('.me-name') });
+  await cathy.page.clock.fastForward('10:01');
+  await cathy.page.evaluate((room) => (location.hash = room), quiet);
+  await cathy.titled(quiet);
+  await hers.locator('.avatar[data-presence=away]').waitFor();
+  await cathy.page.mouse.move(300, 300);
+  await hers.locator('.avatar[data-presence=here]').waitFor();
+  assertContent([alice, bob, cathy], { unreachable: true });
 });
 
 test('rooms: found by topic, joined from there, named what they are about, muted and heard again', async () => {

@@ -235,6 +235,13 @@ async function traffic(page) {
 /** Notes how much the page's parts are moved under a reader, and when the first message is there. */
 function observe() {
   window.shift = 0;
+  window.tops = new Set();
+  const look = () => {
+    const tops = ['search-open', 'browse-open', 'universe'].map((id) => document.getElementById(id)?.getBoundingClientRect().top);
+    if (!tops.includes(undefined)) window.tops.add(tops.join());
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
   }).observe({ type: 'layout-shift', buffered: true });
@@ -286,6 +293,8 @@ test('light: the first load is small, the second nearly nothing, messages are th
     // Most of it is the machine that the tests run on, and what else it does.
     assert.equal(Math.min(first.ms, second.ms) < 3_000, true, `the first message is there after ${second.ms} ms`);
     for (const { shift } of [first, second]) assert.equal(shift < 0.02, true, `the page moved by ${shift}`);
+    const tops = await tab.page.evaluate(() => [...window.tops]);
+    assert.equal(tops.length, 1, `what is above the lists stands still while they fill: ${tops.join('; ')}`);
     await context.close();
     assertContent([tab]);
   }
