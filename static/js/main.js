@@ -309,7 +309,7 @@ async function openFirst() {
 /** The conversation that the address names, or ''. */
 function named() {
   try {
-    return decodeURIComponent(location.hash.slice(1));
+    return decodeURIComponent(location.hash.replace(/^#\/?/, ''));
   } catch {
     return ''; // not an address of ours
   }
@@ -319,7 +319,7 @@ function named() {
 async function openAny() {
   const joined = rooms.all().filter((room) => room.joined).map(({ name }) => name);
   const last = remembered(`last:${user}`) ?? '';
-  const room = joined.includes(last) ? last : joined.find((name) => !name.startsWith('@')) ?? joined[0];
+  const room = [last, FIRST_ROOM].find((name) => joined.includes(name)) ?? joined.find((name) => !name.startsWith('@')) ?? joined[0];
   await open(room ?? FIRST_ROOM);
 }
 
@@ -346,9 +346,10 @@ async function open(name) {
   rooms.current = room;
   members.refresh(room).catch(() => {}); // the page is closing
   remember(`last:${user}`, room);
-  const address = `#${encodeURIComponent(room)}`;
-  if (location.hash === '') history.replaceState(null, '', address);
-  else if (location.hash !== address) history.pushState(null, '', address);
+  // With a slash, or the browser would scroll to a part of the page that has the room's name as its id.
+  const address = `#/${encodeURIComponent(room)}`;
+  if (named() === '' || named() === room) history.replaceState(null, '', address);
+  else history.pushState(null, '', address);
   render();
   return '';
 }

@@ -200,6 +200,7 @@ test('rooms: a wrong name says why, leaving leaves, going back goes back', async
   await alice.page.waitForSelector('#join-error:visible');
   const room = fresh('room');
   await alice.goto(room);
+  assert.equal(new URL(alice.page.url()).hash, `#/${room}`, 'no id of a part of the page, which it would scroll to');
   await alice.page.goBack();
   await alice.titled('general');
   await alice.page.goForward();
@@ -241,9 +242,13 @@ test('older messages load on the way up, without a jump', async () => {
     log.scrollTop = 100;
     return { text: line.textContent, top: line.getBoundingClientRect().top };
   });
-  await alice.sees('message 0');
+  await alice.page.waitForFunction((text) => document.querySelector('.line .text').textContent !== text, before.text);
   const top = await alice.line(before.text).evaluate((line) => line.getBoundingClientRect().top);
   assert.equal(Math.abs(top - before.top) <= 1, true, `${before.text} went from ${before.top} to ${top}`);
+  await until('the beginning is there', async () => {
+    await alice.page.locator('#log').evaluate((log) => (log.scrollTop = 0));
+    return (await alice.line('message 0').count()) === 1;
+  });
   await alice.shows(Array.from({ length: 130 }, (_, i) => `message ${i}`));
   assertContent([alice]);
 });
@@ -298,10 +303,17 @@ for (const [width, height] of [[320, 600], [360, 740]]) {
     const options = { viewport: { width, height }, hasTouch: true, isMobile: true };
     const alice = await person(browser, system.url, fresh('a-person-with-a-long-name'), options);
     const fits = () => alice.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+    /** The buttons in sight that are too small for a finger. */
+    const small = () => alice.page.evaluate(() => [...document.querySelectorAll('.head button, .composer button, .side button, .side input')]
+      .filter((each) => each.checkVisibility({ visibilityProperty: true }) && !each.matches('.topic, .served'))
+      .map((each) => [each.id || each.className, each.offsetWidth, each.offsetHeight])
+      .filter(([, width, height]) => width < 44 || height < 44));
     assert.equal(await alice.page.isVisible('#side'), false);
+    assert.deepEqual(await small(), []);
     await alice.page.tap('#menu');
     await alice.page.waitForSelector('#side', { state: 'visible' });
     assert.equal(await alice.page.evaluate(() => document.activeElement.closest('#side') !== null), true, 'it has the focus');
+    assert.deepEqual(await small(), []);
     await alice.goto(fresh('a-room-with-a-long-name'));
     await alice.page.waitForSelector('#side', { state: 'hidden' });
     await alice.say('x'.repeat(500));

@@ -132,7 +132,7 @@ test('notifications: asked for by a button only, one tab tells what is for one w
   assert.equal(await page.evaluate(() => Notification.permission), 'default', 'nobody was asked at load');
   await page.click('#settings-open');
   assert.equal(await page.getByLabel('When I am away').isDisabled(), true);
-  await page.getByText('Allow notifications on this desktop').click();
+  await page.getByText('Allow notifications on this device').click();
   await page.waitForFunction(() => document.querySelector('#settings .allow').childElementCount === 0);
   assert.equal(await page.getByLabel('When I am away').isChecked(), true);
   assert.equal(await page.getByLabel('With a soft sound').isChecked(), false);

@@ -49,6 +49,8 @@ export class Heading {
     this.#open = open;
     say(this.#title, open?.title ?? '');
     const room = open?.kind === 'room';
+    if (room && !isPrivate(open.name)) this.#title.dataset['sigil'] = '#';
+    else delete this.#title.dataset['sigil'];
     this.#topic.hidden = !room;
     say(this.#topic, open?.topic || text.setTopic);
     this.#topic.title = room ? text.topicHint : '';

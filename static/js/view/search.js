@@ -1,5 +1,6 @@
 // Looks for messages, and goes to what was found.
 
+import { plain } from '../markdown.js';
 import { text } from '../strings.js';
 import { dialog } from './dialog.js';
 import { make, say } from './dom.js';
@@ -97,7 +98,7 @@ export class SearchPanel {
     const button = make('button', { class: 'hit', click: () => {
       this.#dialog.close();
       this.#go(room, event);
-    } }, make('span', { class: 'by' }, make('bdi', { class: 'name' }, text.author(from)), ...where, time), make('span', { class: 'text', dir: 'auto' }, body));
+    } }, make('span', { class: 'by' }, make('bdi', { class: 'name' }, text.author(from)), ...where, time), make('span', { class: 'text', dir: 'auto' }, plain(body)));
     return make('li', {}, button);
   }
 }
