@@ -17,6 +17,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -83,6 +84,8 @@ type Cluster struct {
 	opts   Options
 	dir    string // absolute
 	config string // haproxy.cfg
+	users  string // redis/users.acl
+	secret string // of chatd in Redis
 	lock   *os.File
 
 	redisServer, haproxy string // the programs' paths
@@ -118,7 +121,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
 		return nil, err
 	}
-	c := &Cluster{opts: opts, dir: dir, config: filepath.Join(root, "haproxy", "haproxy.cfg")}
+	c := &Cluster{opts: opts, dir: dir, config: filepath.Join(root, "haproxy", "haproxy.cfg"), users: filepath.Join(root, "redis", "users.acl"), secret: rand.Text()}
 	if err := c.start(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -166,10 +169,10 @@ func (c *Cluster) start(ctx context.Context) error {
 
 func (c *Cluster) newInstance(slot int) *Instance {
 	i := &Instance{slot: slot}
-	name, redis := fmt.Sprintf("chatd-%d", slot), c.RedisURL()
+	name, redis := fmt.Sprintf("chatd-%d", slot), c.chatdsURL()
 	if c.opts.RedisAddr != nil && c.opts.Replicas == 0 {
 		if addr := c.opts.RedisAddr(name, c.Redis.Addr); addr != "" {
-			redis = "redis://" + addr
+			redis = c.chatdsLogin(addr)
 		}
 	}
 	i.Process = c.newProcess(name, func() *exec.Cmd {

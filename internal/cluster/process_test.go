@@ -181,8 +181,8 @@ func TestExitCode(t *testing.T) {
 }
 
 func TestInstanceReachesRedisWhereItIsTold(t *testing.T) {
-	for addr, want := range map[string]string{"127.0.0.1:2": "redis://127.0.0.1:2", "": "redis://127.0.0.1:1"} {
-		c := &Cluster{Redis: &Process{Addr: "127.0.0.1:1"}, opts: Options{Chatd: "chatd", RedisAddr: func(instance, real string) string {
+	for addr, want := range map[string]string{"127.0.0.1:2": "redis://chatd:secret@127.0.0.1:2", "": "redis://chatd:secret@127.0.0.1:1"} {
+		c := &Cluster{secret: "secret", Redis: &Process{Addr: "127.0.0.1:1"}, opts: Options{Chatd: "chatd", RedisAddr: func(instance, real string) string {
 			if instance != "chatd-3" || real != "127.0.0.1:1" {
 				t.Errorf("asked for %s, Redis at %s", instance, real)
 			}

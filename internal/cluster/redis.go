@@ -25,7 +25,36 @@ const (
 	failoverTimeoutMS = 6000
 )
 
+// writeUsers writes the users that operators give to Redis: chatd's, with a password of
+// this run, and one with all rights for the tests, whom operators switch off.
+func (c *Cluster) writeUsers() error {
+	users, err := os.ReadFile(c.users)
+	if err != nil {
+		return err
+	}
+	text := strings.NewReplacer("PASSWORD", c.secret, "user default off", "user default on nopass ~* &* +@all").Replace(string(users))
+	return os.WriteFile(c.usersFile(), []byte(text), 0o600)
+}
+
+func (c *Cluster) usersFile() string { return filepath.Join(c.dir, "users.acl") }
+
+// chatdsLogin is what an instance is told of Redis at addr.
+func (c *Cluster) chatdsLogin(addr string) string {
+	return "redis://chatd:" + c.secret + "@" + addr
+}
+
+// chatdsURL is what the instances connect to, but for Options.RedisAddr.
+func (c *Cluster) chatdsURL() string {
+	if len(c.Sentinels) == 0 {
+		return c.chatdsLogin(c.Redis.Addr)
+	}
+	return c.RedisURL() + "&username=chatd&password=" + c.secret
+}
+
 func (c *Cluster) startRedis(ctx context.Context) error {
+	if err := c.writeUsers(); err != nil {
+		return err
+	}
 	for n := 1; n <= 1+c.opts.Replicas; n++ {
 		name := "redis"
 		if c.opts.Replicas > 0 {
@@ -92,7 +121,7 @@ func (c *Cluster) newRedis(name string) (*Process, error) {
 		args := []string{"--bind", host, "--port", port, "--dir", c.dirOf(p),
 			// Confirmed means kept, whatever dies: each write is on the disk before its answer.
 			"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no",
-			"--repl-diskless-sync-delay", "0"}
+			"--repl-diskless-sync-delay", "0", "--aclfile", c.usersFile()}
 		if master := c.followed(); master != p {
 			host, port, _ := strings.Cut(master.Addr, ":")
 			args = append(args, "--replicaof", host, port)
@@ -139,7 +168,7 @@ func (c *Cluster) followed() *Process {
 	return cmp.Or(c.master, c.Redis)
 }
 
-// RedisURL is what the instances connect to, but for Options.RedisAddr.
+// RedisURL is Redis, or its sentinels, for who watches a run: with all rights.
 func (c *Cluster) RedisURL() string {
 	if len(c.Sentinels) == 0 {
 		return "redis://" + c.Redis.Addr

@@ -182,6 +182,19 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 }
 
+// Who forgets to make a password is told so, and not served.
+func TestSampleSecretsAreRefused(t *testing.T) {
+	users, err := os.ReadFile("../../redis/users.acl")
+	if err != nil || !strings.Contains(string(users), "on >"+samplePassword+" ") {
+		t.Fatalf("%v: the sample is another one: %s", err, users)
+	}
+	for _, url := range []string{"redis://chatd:" + samplePassword + "@10.0.0.2:6379", "redis://s1:26379/0?master_name=m&username=chatd&password=" + samplePassword} {
+		if _, err := Load(nil, env("CHATD_REDIS_URL="+url)); err == nil || !strings.Contains(err.Error(), "of your own") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestHelpListsEverySettingWithVariableAndDefault(t *testing.T) {
 	var out bytes.Buffer
 	if _, err := load([]string{"-h"}, env(), &out); !errors.Is(err, flag.ErrHelp) {

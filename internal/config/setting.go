@@ -254,6 +254,9 @@ func items(v string) func(yield func(string) bool) {
 	}
 }
 
+// samplePassword is what redis/users.acl has in place of a password.
+const samplePassword = "PASSWORD"
+
 func redisURL(p *string) target {
 	return target{
 		set: func(v string) error {
@@ -279,6 +282,9 @@ func redisURL(p *string) target {
 				}
 			default:
 				return errors.New("want redis://, rediss:// or unix://")
+			}
+			if password, _ := u.User.Password(); password == samplePassword || u.Query().Get("password") == samplePassword {
+				return errors.New("want a password of your own: this one stands in redis/users.acl for everybody to read")
 			}
 			*p = v
 			return nil

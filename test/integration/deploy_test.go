@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"chatd/internal/cluster"
+	"chatd/internal/config"
 )
 
 func root(t *testing.T) string {
@@ -311,4 +312,44 @@ func serveDNS(t *testing.T) (addr string) {
 		}
 	}()
 	return conn.LocalAddr().String()
+}
+
+// The unit leaves chatd nothing that it does not need, and lets it drain.
+func TestServiceHasNoRights(t *testing.T) {
+	unit := filepath.Join(root(t), "systemd", "chatd@.service")
+	text, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
+			settings[name] = value
+		}
+	}
+	for name, want := range map[string]string{
+		"DynamicUser": "yes", "CapabilityBoundingSet": "", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateDevices": "yes",
+		"PrivateUsers": "yes", "ProtectProc": "invisible", "MemoryDenyWriteExecute": "yes", "RestrictNamespaces": "yes", "SystemCallArchitectures": "native",
+		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX", "SystemCallFilter": "~@privileged @resources",
+	} {
+		if got, ok := settings[name]; !ok || got != want {
+			t.Errorf("%s=%s, want %s", name, got, want)
+		}
+	}
+	cfg, err := config.Load(nil, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stop, err := time.ParseDuration(settings["TimeoutStopSec"] + "s"); err != nil || stop < cfg.Drain+5*time.Second {
+		t.Errorf("TimeoutStopSec is %q, a drain takes %v", settings["TimeoutStopSec"], cfg.Drain)
+	}
+	if analyze, err := exec.LookPath("systemd-analyze"); err == nil { // not every machine has it
+		instance := filepath.Join(t.TempDir(), "chatd@1.service")
+		if err := os.WriteFile(instance, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold=20", instance).CombinedOutput(); err != nil {
+			t.Errorf("exposed at more than 2.0: %v\n%s", err, out)
+		}
+	}
 }

@@ -12,11 +12,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"chatd/internal/cluster"
 )
@@ -32,6 +35,7 @@ func TestFront(t *testing.T) {
 		{"IdleAndSlowConnections", testIdleAndSlow},
 		{"SocketsOfOnePerson", testSocketsOfOnePerson},
 		{"ForgedAddresses", testForgedAddresses},
+		{"RightsInRedis", testRightsInRedis},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, c) })
 	}
@@ -383,5 +387,47 @@ func testForgedAddresses(t *testing.T, c *cluster.Cluster) {
 	}
 	if a := p.ask(t, http.MethodGet, "/logout", nil, forged); a.status != http.StatusMethodNotAllowed && a.status != http.StatusNotFound {
 		t.Errorf("GET /logout as if it were a POST: %d", a.status)
+	}
+}
+
+// Who has an instance's login of Redis reads and writes chatd's keys, and governs nothing.
+func testRightsInRedis(t *testing.T, c *cluster.Cluster) {
+	ctx := within(t, 10*time.Second)
+	users, err := os.ReadFile(filepath.Join(filepath.Dir(c.RedisDir()), "users.acl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := regexp.MustCompile(`user chatd on >(\S+)`).FindSubmatch(users)
+	if password == nil {
+		t.Fatalf("no password in %q", users)
+	}
+	opt, err := redis.ParseURL("redis://chatd:" + string(password[1]) + "@" + c.Redis.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := redis.NewClient(opt)
+	defer r.Close()
+	if err := r.Set(ctx, "chatd:front:probe", "x", time.Minute).Err(); err != nil {
+		t.Fatalf("its own key: %v", err)
+	}
+	if refused, err := c.RedisSay(ctx, "ACL LOG"); err != nil || refused != "" {
+		t.Errorf("before this: %v\n%s", err, refused)
+	}
+	for _, command := range []string{
+		"CONFIG GET dir", "CONFIG SET dir /tmp", "FLUSHALL", "FLUSHDB", "KEYS *", "RANDOMKEY", "SHUTDOWN NOSAVE", "SAVE", "BGREWRITEAOF",
+		"REPLICAOF 127.0.0.1 1", "MONITOR", "CLIENT LIST", "CLIENT KILL TYPE normal", "ACL LIST", "ACL SETUSER chatd +@all", "ACL WHOAMI", "MODULE LIST", "MIGRATE 127.0.0.1 1 chatd:x 0 1",
+		"SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION FLUSH", "INFO", "LATENCY RESET", "SLOWLOG GET", "RENAME chatd:a b", "DUMP chatd:front:probe", "SWAPDB 0 1", "MOVE chatd:front:probe 1",
+		"BLPOP chatd:x 1", "SORT chatd:x", "GET other", "SET other x", "DEL other", "XADD other * a b", "PUBLISH other x", "SUBSCRIBE other", "PSUBSCRIBE *", "EVAL return(redis.call('GET','other')) 0", "PUBSUB CHANNELS",
+	} {
+		var words []any
+		for _, w := range strings.Fields(command) {
+			words = append(words, w)
+		}
+		if err := r.Do(ctx, words...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "No permissions") && !strings.Contains(err.Error(), "can't access") && !strings.Contains(err.Error(), "no permissions") {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	if _, err := c.RedisSay(ctx, "ACL LOG RESET"); err != nil {
+		t.Error(err)
 	}
 }

@@ -66,6 +66,10 @@ func startClusterWith(t *testing.T, opts cluster.Options) *cluster.Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		// Redis has nothing to complain of, in whatever test. Where it is away it did not.
+		if refused, err := c.RedisSay(context.Background(), "ACL LOG"); err == nil && refused != "" {
+			t.Errorf("chatd tried what it has no right to in Redis (redis/users.acl):\n%s", refused)
+		}
 		c.Close()
 		if t.Failed() {
 			t.Log("the logs are in ", filepath.Join(dir, "log"))
