@@ -416,7 +416,7 @@ func testRightsInRedis(t *testing.T, c *cluster.Cluster) {
 	for _, command := range []string{
 		"CONFIG GET dir", "CONFIG SET dir /tmp", "FLUSHALL", "FLUSHDB", "KEYS *", "RANDOMKEY", "SHUTDOWN NOSAVE", "SAVE", "BGREWRITEAOF",
 		"REPLICAOF 127.0.0.1 1", "MONITOR", "CLIENT LIST", "CLIENT KILL TYPE normal", "ACL LIST", "ACL SETUSER chatd +@all", "ACL WHOAMI", "MODULE LIST", "MIGRATE 127.0.0.1 1 chatd:x 0 1",
-		"SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION FLUSH", "INFO", "LATENCY RESET", "SLOWLOG GET", "RENAME chatd:a b", "DUMP chatd:front:probe", "SWAPDB 0 1", "MOVE chatd:front:probe 1",
+		"SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION FLUSH", "INFO", "LATENCY RESET", "SLOWLOG GET", "RENAME chatd:front:probe other", "DUMP chatd:front:probe", "SWAPDB 0 1", "MOVE chatd:front:probe 1",
 		"BLPOP chatd:x 1", "SORT chatd:x", "GET other", "SET other x", "DEL other", "XADD other * a b", "PUBLISH other x", "SUBSCRIBE other", "PSUBSCRIBE *", "EVAL return(redis.call('GET','other')) 0", "PUBSUB CHANNELS",
 	} {
 		var words []any
