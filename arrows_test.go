@@ -20,7 +20,7 @@ var arrows = map[string]string{
 	"chatd/internal/directory":        "audit chat",
 	"chatd/internal/session":          "chat",
 	"chatd/internal/room":             "chat",
-	"chatd/internal/socket":           "audit chat feed room session",
+	"chatd/internal/socket":           "audit chat directory feed room session",
 	"chatd/internal/web":              "account audit chat session socket",
 	"chatd/internal/client":           "chat",
 	"chatd/internal/cluster":          "",

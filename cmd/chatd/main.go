@@ -23,6 +23,7 @@ import (
 	"chatd"
 	"chatd/internal/account"
 	"chatd/internal/audit"
+	"chatd/internal/chat"
 	"chatd/internal/config"
 	"chatd/internal/directory"
 	"chatd/internal/feed"
@@ -50,7 +51,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return err
 	}
-
+	for i, name := range cfg.Admins {
+		if cfg.Admins[i], err = chat.ParseName(name); err != nil {
+			return fmt.Errorf("CHATD_ADMINS=%q: %w", name, err)
+		}
+	}
 	// Listen first: a taken port is found before anything is begun.
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
@@ -84,14 +89,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	events := feed.New(store.client, cfg.History)
 	relay := feed.NewRelay(store.client, cfg.Instance+"-"+newIncarnation(), log)
 	people := presence.New(store.client, feed.News, log)
-	rooms := directory.New(store.client, socket.News{})
 	trail := audit.New(store.client, cfg.Audit)
+	rooms := directory.New(store.client, socket.News{}, trail)
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
 	accounts := account.New(store.client, trail, cfg.PasswordMin)
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
 		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets, PerUser: cfg.SocketsPerUser, PerAddr: cfg.SocketsPerAddress, Admit: cfg.Handshakes, SendRate: cfg.SendRate,
-		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Log: log,
+		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Audit: trail, Admins: cfg.Admins, Log: log,
 	})
 	site, err := web.New(web.Options{
 		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, PasswordMin: cfg.PasswordMin, Hosts: cfg.Hosts, Origins: cfg.Origins, Contact: cfg.SecurityContact, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,

@@ -14,6 +14,8 @@ const (
 	CodeTooLong     = "too_long"
 	CodeEmpty       = "empty"
 	CodeForbidden   = "forbidden"
+	CodeMuted       = "muted"
+	CodeBanned      = "banned"
 	CodeNotFound    = "not_found"
 	CodeKeyReused   = "key_reused"
 	CodeUnavailable = "unavailable"
@@ -49,6 +51,12 @@ func (e *Error) Error() string { return e.Code + ": " + e.Message }
 func BadRequest(format string, args ...any) *Error {
 	return &Error{Code: CodeBadRequest, Message: fmt.Sprintf(format, args...)}
 }
+
+// What is told to whom a room's moderators want to hear less of.
+var (
+	ErrMuted  = &Error{Code: CodeMuted, Message: "You are muted in this room: you can read, and say nothing."}
+	ErrBanned = &Error{Code: CodeBanned, Message: "You are banned from this room."}
+)
 
 func badName(message string) *Error { return &Error{Code: CodeBadName, Message: message} }
 

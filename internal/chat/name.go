@@ -197,8 +197,9 @@ func (r Room) Private() bool { return strings.HasPrefix(string(r), "~") }
 // Public reports whether anybody may be in the room.
 func (r Room) Public() bool { return !strings.HasPrefix(string(r), "@") && !r.Private() }
 
-// Members is the part of a private room that holds its members: a hash NAME ->
-// "owner" or "member".
+// Members is the part of a room that holds who has which role: a hash NAME -> role. In a
+// private room that is everybody who is in it, in a public one nobody who is just a
+// member. In a room that was removed it has the field "".
 const Members = "members"
 
 // Key returns the name under which Redis holds a part of the room. All parts of a room

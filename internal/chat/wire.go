@@ -48,6 +48,7 @@ type Request struct {
 	Until     string            `json:"until"`
 	Back      int64             `json:"back"`
 	Mute      bool              `json:"mute"`
+	Role      string            `json:"role"`
 	Limit     int               `json:"limit"`
 	Positions map[string]string `json:"positions"`
 }
@@ -154,6 +155,15 @@ func CheckTopic(topic string) error {
 	return CheckText(topic, maxTopic)
 }
 
+// CheckRole returns an error unless role is one to give to somebody.
+func CheckRole(role string) error {
+	switch role {
+	case Owner, Moderator, Plain, Muted, Banned:
+		return nil
+	}
+	return BadRequest("role must be owner, moderator, member, muted or banned")
+}
+
 // CheckQuery returns an error unless query is something to look for, "" included.
 func CheckQuery(query string) error {
 	if utf8.RuneCountInString(query) > maxQuery {
@@ -184,6 +194,7 @@ type RoomInfo struct {
 	With   string `json:"with,omitempty"`
 	MarkInfo
 	Muted   bool   `json:"muted,omitempty"`
+	Role    string `json:"role,omitempty"` // of the person, unless they are a plain member
 	Topic   string `json:"topic,omitempty"`
 	TopicAt int64  `json:"topic_at,omitempty"` // Unix milliseconds
 }
@@ -237,7 +248,8 @@ type Roster struct {
 
 // Answers to requests. Type and ID are set by Encode.
 type (
-	// Joined answers join. Heads and Fresh are for universe.
+	// Joined answers join. Heads and Fresh are for universe. Role is the person's, ""
+	// for a plain member.
 	Joined struct {
 		Answer
 		Room    Room              `json:"room"`
@@ -246,6 +258,7 @@ type (
 		Head    EventID           `json:"head"`
 		Heads   map[Room]EventID  `json:"heads,omitempty"`
 		Fresh   []Room            `json:"fresh,omitempty"`
+		Role    string            `json:"role,omitempty"`
 		Roster
 	}
 	// Kept answers send, edit, retract and react.
@@ -292,7 +305,7 @@ type (
 		Rooms []FoundRoom `json:"rooms"`
 		More  bool        `json:"more,omitempty"`
 	}
-	// Done answers leave, invite, expel, topic, mute, away and back.
+	// Done answers leave, invite, expel, role, topic, mute, away and back.
 	Done struct {
 		Answer
 		Room Room `json:"room,omitempty"`
@@ -304,10 +317,11 @@ type (
 	}
 )
 
-// A Member is one of a private room.
+// A Member is somebody in a room. Role is "" for a plain member.
 type Member struct {
 	User  string `json:"user"`
 	Owner bool   `json:"owner,omitempty"`
+	Role  string `json:"role,omitempty"`
 }
 
 // OK returns the head of a good answer to the request of this id.
@@ -336,6 +350,7 @@ type Notice struct {
 	Joined   *bool  `json:"joined,omitempty"`
 	With     string `json:"with,omitempty"`
 	WithinMS int64  `json:"within_ms,omitempty"`
+	Role     string `json:"role,omitempty"`
 }
 
 // Read tells a person's sockets how far they have read a room.

@@ -39,6 +39,7 @@ type Config struct {
 	SessionIdle       time.Duration  // a session unused for so long ends
 	SessionMax        time.Duration  // a session ends so long after its login, at least SessionIdle
 	TextMax           int            // a message's length in Unicode code points
+	Admins            []string       // names of those who administer
 	Proxies           []netip.Prefix // whose X-Forwarded-* headers are believed
 	MaxSockets        int            // sockets at once on this instance
 	SocketsPerUser    int            // of them, one person's
@@ -72,6 +73,7 @@ func (c *Config) settings() []setting {
 		{"session-idle", "24h", "a session unused for so long ends, 1m to 720h", duration(&c.SessionIdle, time.Minute, 30*day)},
 		{"session-max", "720h", "a session ends so long after its login, session-idle to 8760h", duration(&c.SessionMax, time.Minute, 365*day)},
 		{"text-max", "4000", "a message's length in `code points`, 1 to 16000", number(&c.TextMax, 1, 16_000)},
+		{"admins", "", "comma separated `names` of the accounts that administer this chat", list(&c.Admins)},
 		{"proxies", "127.0.0.0/8,::1/128", "comma separated `networks` whose X-Forwarded-* headers are believed, or none", prefixes(&c.Proxies)},
 		{"max-sockets", "20000", "`number` of sockets at once on this instance, 1 to 1000000", number(&c.MaxSockets, 1, 1_000_000)},
 		{"sockets-per-user", "100", "`number` of sockets at once of one person on this instance, 1 to 1000000", number(&c.SocketsPerUser, 1, 1_000_000)},

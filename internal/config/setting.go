@@ -244,6 +244,13 @@ func prefixes(p *[]netip.Prefix) target {
 	}
 }
 
+func list(p *[]string) target {
+	return target{
+		set:  func(v string) error { *p = slices.Collect(items(v)); return nil },
+		show: func() string { return strings.Join(*p, ",") },
+	}
+}
+
 func items(v string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for item := range strings.SplitSeq(v, ",") {

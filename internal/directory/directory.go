@@ -1,5 +1,5 @@
-// Package directory knows which rooms there are and which of them are on whose
-// list. It keeps no events and no readers.
+// Package directory knows which rooms there are, which of them are on whose list, and
+// who may do what in them. It keeps no events and no readers.
 //
 // Redis holds:
 //
@@ -7,7 +7,10 @@
 //	chatd:topics             hash ROOM -> "AT TOPIC": what a public room is about, and since when, Unix milliseconds
 //	chatd:{ROOM}:joined      sorted set: those on whose list a public room is -> when they were there last, Unix days
 //	chatd:user:{NAME}:rooms  set: the rooms on a person's list, direct conversations included
-//	chatd:{ROOM}:members     hash NAME -> "owner" or "member", of a private room
+//	chatd:{ROOM}:members     hash NAME -> role (chat.Members)
+//	chatd:user:{NAME}:banned set: public rooms in which the person may be banned; whether they are is in members
+//	chatd:user:{NAME}:made   string: how fast the person makes public rooms (pace)
+//	chatd:user:{NAME}:begun  string: how fast the person begins direct conversations
 //	chatd:user:{NAME}:muted  set: the rooms of whose news the person wants no notice
 //	chatd:user:{NAME}:read   hash ROOM -> "EVENT BACK": the last event that the person has read, and how often they
 //	                         went back before it; BACK is left out where it is 0
@@ -16,7 +19,6 @@ package directory
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"chatd/internal/audit"
 	"chatd/internal/chat"
 )
 
@@ -32,6 +35,12 @@ const (
 	// maxListed a person's list.
 	maxRooms  = 10_000
 	maxListed = 1000
+	// A person makes so many public rooms at once, and then one each time; so it is
+	// with the direct conversations that they begin, which come onto others' lists.
+	roomsAtOnce   = 50
+	roomEvery     = 15 * time.Minute
+	directsAtOnce = 50
+	directEvery   = time.Minute
 	// keep is how long the list and the read positions of a person last who is not
 	// seen any more.
 	keep = 366 * 24 * time.Hour
@@ -45,6 +54,7 @@ const (
 func listKey(user string) string      { return "chatd:user:{" + user + "}:rooms" }
 func readKey(user string) string      { return "chatd:user:{" + user + "}:read" }
 func mutedKey(user string) string     { return "chatd:user:{" + user + "}:muted" }
+func bannedKey(user string) string    { return "chatd:user:{" + user + "}:banned" }
 func joinedKey(room chat.Room) string { return room.Key("joined") }
 
 // today counts days, which is as exact as members are known.
@@ -55,6 +65,12 @@ func today() int64 { return time.Now().Unix() / 86400 }
 type Directory struct {
 	rdb  redis.UniversalClient
 	news News
+	log  Log
+}
+
+// Log is the audit log.
+type Log interface {
+	Write(ctx context.Context, e audit.Entry) error
 }
 
 // News says where and how all instances are told of what changed.
@@ -69,8 +85,8 @@ type News interface {
 }
 
 // New returns the directory that rdb holds.
-func New(rdb redis.UniversalClient, news News) *Directory {
-	return &Directory{rdb, news}
+func New(rdb redis.UniversalClient, news News, log Log) *Directory {
+	return &Directory{rdb, news, log}
 }
 
 // makeRoom makes a public room and tells of it, unless it is there. KEYS[1] the
@@ -83,13 +99,21 @@ redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 1`)
 
-// Join puts the room on user's list, and among the public rooms if it is one.
-// made says that it was not there before, listed that it was not on the list. A
-// full directory, and a private room of others, is a *chat.Error.
-func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made, listed bool, err error) {
+// Joined is what a Join did.
+type Joined struct {
+	Made   bool   // the room was not there before
+	Listed bool   // it was not on the list
+	Role   string // of the person
+}
+
+// Join puts the room on a person's list, and among the public rooms if it is one; who
+// makes a public room owns it. A full directory, a private room of others, and one where
+// they are banned, is a *chat.Error.
+func (d *Directory) Join(ctx context.Context, who chat.Actor, room chat.Room) (joined Joined, err error) {
+	user := who.Name
 	if room.Private() {
-		if err := d.enter(ctx, user, room); err != nil {
-			return false, false, err
+		if joined.Role, err = d.enter(ctx, who, room); err != nil {
+			return Joined{}, err
 		}
 	}
 	pipe := d.rdb.Pipeline()
@@ -98,25 +122,30 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 	count := pipe.SCard(ctx, listKey(user))
 	pipe.Expire(ctx, listKey(user), keep)
 	member := pipe.ZScore(ctx, joinedKey(room), user)
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return false, false, chat.Unavailable("look for room", err)
+	entry := pipe.HGet(ctx, room.Key(chat.Members), user)
+	if err := failed(pipe.Exec(ctx)); err != nil {
+		return Joined{}, chat.Unavailable("look for room", err)
+	}
+	if !room.Private() {
+		if joined.Role, err = chat.Standing(who, room, entry.Val()); err != nil {
+			return Joined{}, err
+		}
 	}
 	counted := !room.Public() || member.Err() == nil && int64(member.Val()) == today()
 	if onList.Val() && (!room.Public() || there.Val()) && counted {
-		return false, false, nil
+		return joined, nil
 	}
 	if !onList.Val() && count.Val() >= maxListed {
-		return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms on this list: leave some first."}
+		return Joined{}, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms on this list: leave some first."}
 	}
 	if room.Public() && !there.Val() {
-		n, err := makeRoom.Run(ctx, d.rdb, []string{publicKey}, string(room), maxRooms, d.news.Channel(), d.news.Made(room)).Int()
-		if err != nil {
-			return false, false, chat.Unavailable("make room", err)
+		var owns bool
+		if joined.Made, owns, err = d.make(ctx, who, room); err != nil {
+			return Joined{}, err
 		}
-		if n < 0 {
-			return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms: join one that is there."}
+		if owns {
+			joined.Role = chat.Owner
 		}
-		made = n == 1
 	}
 	pipe = d.rdb.Pipeline()
 	added := pipe.SAdd(ctx, listKey(user), string(room))
@@ -126,9 +155,50 @@ func (d *Directory) Join(ctx context.Context, user string, room chat.Room) (made
 		pipe.ZRemRangeByScore(ctx, joinedKey(room), "-inf", strconv.FormatInt(today()-int64(keep/(24*time.Hour)), 10))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return made, false, chat.Unavailable("join room", err)
+		return Joined{Made: joined.Made}, chat.Unavailable("join room", err)
 	}
-	return made, added.Val() == 1, nil
+	joined.Listed = added.Val() == 1
+	return joined, nil
+}
+
+// make makes the public room, unless it is there by now. owns says that it is who's.
+func (d *Directory) make(ctx context.Context, who chat.Actor, room chat.Room) (made, owns bool, err error) {
+	owner := who.Name
+	if room == chat.General {
+		owner = ""
+	} else if wait, err := d.tooMany(ctx, who.Name, "made", roomEvery, roomsAtOnce); err != nil {
+		return false, false, err
+	} else if wait > 0 && !who.Admin {
+		return false, false, errManyMade
+	}
+	// The owner first: a room that nobody made in the end has one, which is better than
+	// one that is there and has none.
+	claimed, err := claim.Run(ctx, d.rdb, parts(room), owner).Int()
+	if err != nil {
+		return false, false, chat.Unavailable("claim room", err)
+	}
+	n, err := makeRoom.Run(ctx, d.rdb, []string{publicKey}, string(room), maxRooms, d.news.Channel(), d.news.Made(room)).Int()
+	if err != nil {
+		return false, false, chat.Unavailable("make room", err)
+	}
+	if n < 0 {
+		if claimed == 1 {
+			// In vain where Redis goes away: then the next one who tries finds it claimed.
+			_ = d.rdb.HDel(ctx, room.Key(chat.Members), owner).Err()
+		}
+		return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms: join one that is there."}
+	}
+	return n == 1, claimed == 1, nil
+}
+
+// Begin counts that user begins a direct conversation. It returns a *chat.Error if they
+// began too many.
+func (d *Directory) Begin(ctx context.Context, user string) error {
+	wait, err := d.tooMany(ctx, user, "begun", directEvery, directsAtOnce)
+	if err == nil && wait > 0 {
+		return &chat.Error{Code: chat.CodeTooFast, Message: "You began many conversations: wait a moment before the next.", RetryAfter: wait}
+	}
+	return err
 }
 
 // Leave takes the room off user's list, and ends their membership of a private one.
@@ -138,14 +208,7 @@ func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) erro
 			return chat.Unavailable("leave room", err)
 		}
 	}
-	pipe := d.rdb.Pipeline()
-	pipe.ZRem(ctx, joinedKey(room), user)
-	pipe.SRem(ctx, mutedKey(user), string(room))
-	pipe.SRem(ctx, listKey(user), string(room)) // last: while it is listed, it can be left again
-	if _, err := pipe.Exec(ctx); err != nil {
-		return chat.Unavailable("leave room", err)
-	}
-	return nil
+	return d.unlist(ctx, room, user)
 }
 
 // Forget takes somebody off everything that is known here of people. It may be done
@@ -156,11 +219,17 @@ func (d *Directory) Forget(ctx context.Context, user string) error {
 		return chat.Unavailable("forget person", err)
 	}
 	for _, room := range rooms {
+		// Before it is off the list: else it would not be found again.
+		if room := chat.Room(room); room.Public() {
+			if err := d.rdb.HDel(ctx, room.Key(chat.Members), user).Err(); err != nil {
+				return chat.Unavailable("forget role", err)
+			}
+		}
 		if err := d.Leave(ctx, user, chat.Room(room)); err != nil {
 			return err
 		}
 	}
-	for _, key := range []string{readKey(user), mutedKey(user), listKey(user)} {
+	for _, key := range []string{readKey(user), mutedKey(user), bannedKey(user), listKey(user)} {
 		if err := d.rdb.Del(ctx, key).Err(); err != nil {
 			return chat.Unavailable("forget person", err)
 		}
@@ -198,10 +267,21 @@ redis.call('HSET', KEYS[1], ARGV[1], at .. ' ' .. ARGV[2])
 redis.call('PUBLISH', ARGV[3], ARGV[4] .. '{"type":"topic","room":"' .. ARGV[1] .. '","topic":' .. ARGV[5] .. ',"topic_at":' .. at .. ',"from":' .. ARGV[6] .. '}')
 return at`)
 
-// SetTopic says what a public room is about, in the name of user. "" is nothing.
-func (d *Directory) SetTopic(ctx context.Context, user string, room chat.Room, topic string) error {
+// SetTopic says what a public room is about, in the name of who. "" is nothing. Whoever
+// may say something there may do that.
+func (d *Directory) SetTopic(ctx context.Context, who chat.Actor, room chat.Room, topic string) error {
+	role, err := d.Check(ctx, who, room)
+	if err != nil {
+		return err
+	}
+	if role == chat.Muted {
+		return chat.ErrMuted
+	}
+	if err := d.log.Write(ctx, audit.Entry{Action: audit.Topic, Actor: who.Name, Room: room, Address: who.Address}); err != nil {
+		return err
+	}
 	channel, prefix := d.news.Topic(room)
-	err := setTopic.Run(ctx, d.rdb, []string{topicsKey}, string(room), topic, channel, prefix, chat.Encode(topic), chat.Encode(user)).Err()
+	err = setTopic.Run(ctx, d.rdb, []string{topicsKey}, string(room), topic, channel, prefix, chat.Encode(topic), chat.Encode(who.Name)).Err()
 	if err != nil {
 		return chat.Unavailable("set topic", err)
 	}
@@ -222,12 +302,16 @@ const (
 )
 
 // Find returns public rooms in whose name or topic all words of the query are, those
-// with most members first, at most 50, as user sees them. more says that there are
-// more.
-func (d *Directory) Find(ctx context.Context, user, query string) (found []chat.FoundRoom, more bool, err error) {
+// with most members first, at most 50, as who sees them. more says that there are
+// more. Where they are banned they find nothing.
+func (d *Directory) Find(ctx context.Context, who chat.Actor, query string) (found []chat.FoundRoom, more bool, err error) {
 	found = []chat.FoundRoom{} // as JSON, none is a list too
+	banned, err := d.banned(ctx, who)
+	if err != nil {
+		return nil, false, err
+	}
 	pipe := d.rdb.Pipeline()
-	public, listed, topics := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user)), pipe.HGetAll(ctx, topicsKey)
+	public, listed, topics := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(who.Name)), pipe.HGetAll(ctx, topicsKey)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, false, chat.Unavailable("find rooms", err)
 	}
@@ -237,6 +321,9 @@ func (d *Directory) Find(ctx context.Context, user, query string) (found []chat.
 	}
 	for _, name := range public.Val() {
 		topic, _ := parseTopic(topics.Val()[name])
+		if banned[name] {
+			continue
+		}
 		if text := name + "\n" + strings.ToLower(topic); !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) }) {
 			found = append(found, chat.FoundRoom{Room: chat.Room(name), Joined: joined[name], Topic: topic})
 		}
@@ -277,6 +364,19 @@ func (d *Directory) Without(ctx context.Context, room chat.Room, users ...string
 	return without, nil
 }
 
+// Open returns the public rooms in which who may be, in order of their names.
+func (d *Directory) Open(ctx context.Context, who chat.Actor) ([]chat.Room, error) {
+	rooms, err := d.Public(ctx)
+	if err != nil {
+		return nil, err
+	}
+	banned, err := d.banned(ctx, who) // after: who is banned meanwhile is told so afterwards
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(rooms, func(room chat.Room) bool { return banned[string(room)] }), nil
+}
+
 // Public returns the public rooms, in order of their names.
 func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
 	names, err := d.rdb.SMembers(ctx, publicKey).Result()
@@ -291,9 +391,10 @@ func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
 	return rooms, nil
 }
 
-// List returns the public rooms and user's private rooms and conversations, in order of
-// their names, as user sees them.
-func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, error) {
+// List returns the public rooms and who's private rooms and conversations, in order of
+// their names, as they see them.
+func (d *Directory) List(ctx context.Context, who chat.Actor) ([]chat.RoomInfo, error) {
+	user := who.Name
 	pipe := d.rdb.Pipeline()
 	public, listed := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user))
 	read, muted := pipe.HGetAll(ctx, readKey(user)), pipe.SMembersMap(ctx, mutedKey(user))
@@ -301,6 +402,10 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 		return nil, chat.Unavailable("list rooms", err)
 	}
 	topics, err := d.topics(ctx, listed.Val())
+	if err != nil {
+		return nil, err
+	}
+	roles, err := d.roles(ctx, who, listed.Val())
 	if err != nil {
 		return nil, err
 	}
@@ -320,11 +425,37 @@ func (d *Directory) List(ctx context.Context, user string) ([]chat.RoomInfo, err
 	for i := range rooms {
 		name := string(rooms[i].Room)
 		_, rooms[i].Muted = muted.Val()[name]
+		rooms[i].Role = roles[name]
 		rooms[i].Topic, rooms[i].TopicAt = parseTopic(topics[name])
 		rooms[i].MarkInfo = parseMark(read.Val()[string(rooms[i].Room)]).Info()
 	}
 	slices.SortFunc(rooms, func(a, b chat.RoomInfo) int { return strings.Compare(string(a.Room), string(b.Room)) })
 	return rooms, nil
+}
+
+// roles returns who's role in each of these rooms where they are more, or less, than a
+// plain member.
+func (d *Directory) roles(ctx context.Context, who chat.Actor, rooms []string) (map[string]string, error) {
+	pipe := d.rdb.Pipeline()
+	entries := map[string]*redis.StringCmd{}
+	for _, name := range rooms {
+		if _, _, direct := chat.Room(name).Direct(); !direct {
+			entries[name] = pipe.HGet(ctx, chat.Room(name).Key(chat.Members), who.Name)
+		}
+	}
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	if err := failed(pipe.Exec(ctx)); err != nil {
+		return nil, chat.Unavailable("list roles", err)
+	}
+	roles := map[string]string{}
+	for name, entry := range entries {
+		if role, err := chat.Standing(who, chat.Room(name), entry.Val()); err == nil && role != chat.Plain {
+			roles[name] = role
+		}
+	}
+	return roles, nil
 }
 
 // topics returns the entries of these rooms that have one.

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"chatd/internal/audit"
 	"chatd/internal/chat"
 	"chatd/internal/chattest"
 	"chatd/internal/directory"
@@ -25,16 +26,22 @@ func (news) Read(user string, room chat.Room, mark chat.Mark) []byte {
 
 func (news) Topic(room chat.Room) (string, string) { return "topic of " + string(room), ">" }
 
+func newDirectory(rdb *redis.Client) *directory.Directory {
+	return directory.New(rdb, news{}, audit.New(rdb, 1000))
+}
+
+func as(user string) chat.Actor { return chat.Actor{Name: user} }
+
 func TestMadeRoomsAreToldOnce(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news{})
+		d := newDirectory(rdb)
 		sub := rdb.Subscribe(t.Context(), "control")
 		defer sub.Close()
 		if _, err := sub.Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, room := range []chat.Room{"tea", "tea", "@alice:bob", "cake"} {
-			if _, _, err := d.Join(t.Context(), "alice", room); err != nil {
+			if _, err := d.Join(t.Context(), as("alice"), room); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -49,9 +56,9 @@ func TestMadeRoomsAreToldOnce(t *testing.T) {
 
 func TestListsAreBounded(t *testing.T) {
 	rdb, _ := chattest.Embedded(t)
-	d := directory.New(rdb, news{})
+	d := newDirectory(rdb)
 	for i := range 1001 {
-		_, _, err := d.Join(t.Context(), "alice", chat.Room(fmt.Sprintf("@alice:u%d", i)))
+		_, err := d.Join(t.Context(), as("alice"), chat.Room(fmt.Sprintf("@alice:u%d", i)))
 		if (err != nil) != (i == 1000) {
 			t.Fatalf("join %d: %v", i, err)
 		}
@@ -63,17 +70,17 @@ func TestListsAreBounded(t *testing.T) {
 
 func TestListsOfRooms(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news{})
+		d := newDirectory(rdb)
 		join := func(user string, room chat.Room, wantMade, wantListed bool) {
 			t.Helper()
-			made, listed, err := d.Join(t.Context(), user, room)
-			if err != nil || made != wantMade || listed != wantListed {
-				t.Fatalf("%s joins %s: made %v, listed %v, %v", user, room, made, listed, err)
+			got, err := d.Join(t.Context(), as(user), room)
+			if err != nil || got.Made != wantMade || got.Listed != wantListed {
+				t.Fatalf("%s joins %s: %+v, %v", user, room, got, err)
 			}
 		}
 		want := func(user, want string) {
 			t.Helper()
-			rooms, err := d.List(t.Context(), user)
+			rooms, err := d.List(t.Context(), as(user))
 			got := ""
 			for _, r := range rooms {
 				got += fmt.Sprintf("%s %v %s|", r.Room, r.Joined, r.With)
@@ -108,8 +115,8 @@ func TestListsOfRooms(t *testing.T) {
 // and each that counts is told once.
 func TestReadPositionsOnlyAdvance(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news{})
-		if _, _, err := d.Join(t.Context(), "alice", "general"); err != nil {
+		d := newDirectory(rdb)
+		if _, err := d.Join(t.Context(), as("alice"), "general"); err != nil {
 			t.Fatal(err)
 		}
 		sub := rdb.Subscribe(t.Context(), "control")
@@ -129,7 +136,7 @@ func TestReadPositionsOnlyAdvance(t *testing.T) {
 			{chat.Mark{Back: 12}, chat.Mark{Back: 12}},                            // all of it is unread
 			{chat.Mark{Event: "1-1", Back: 12}, chat.Mark{Event: "1-1", Back: 12}},
 		} {
-			before, err := d.List(t.Context(), "alice")
+			before, err := d.List(t.Context(), as("alice"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +145,7 @@ func TestReadPositionsOnlyAdvance(t *testing.T) {
 			if err != nil || now != step.want {
 				t.Fatalf("after %v it is %v, %v; want %v", step.tell, now, err, step.want)
 			}
-			rooms, err := d.List(t.Context(), "alice")
+			rooms, err := d.List(t.Context(), as("alice"))
 			if err != nil || rooms[0].MarkInfo != step.want.Info() {
 				t.Fatalf("after %v it is listed as %+v, %v", step.tell, rooms, err)
 			}
@@ -162,7 +169,7 @@ func TestReadPositionsOnlyAdvance(t *testing.T) {
 // Rooms are found by their names and topics, those with most members first.
 func TestRoomsAreFound(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news{})
+		d := newDirectory(rdb)
 		sub := rdb.Subscribe(t.Context(), "topic of tea")
 		defer sub.Close()
 		if _, err := sub.Receive(t.Context()); err != nil {
@@ -170,7 +177,7 @@ func TestRoomsAreFound(t *testing.T) {
 		}
 		want := func(query, want string) {
 			t.Helper()
-			found, more, err := d.Find(t.Context(), "alice", query)
+			found, more, err := d.Find(t.Context(), as("alice"), query)
 			got := ""
 			for _, r := range found {
 				got += fmt.Sprintf("%s %v %q %d|", r.Room, r.Joined, r.Topic, r.Members)
@@ -184,16 +191,16 @@ func TestRoomsAreFound(t *testing.T) {
 			user string
 			room chat.Room
 		}{{"alice", "tea"}, {"bob", "tea"}, {"bob", "tea"}, {"bob", "cake"}, {"bob", "apple"}, {"alice", "@alice:bob"}} {
-			if _, _, err := d.Join(t.Context(), join.user, join.room); err != nil {
+			if _, err := d.Join(t.Context(), as(join.user), join.room); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var at [2]int64
 		for i, topic := range []string{"Drinks", `"Leaves" & Ärger`} {
-			if err := d.SetTopic(t.Context(), "bob", "tea", topic); err != nil {
+			if err := d.SetTopic(t.Context(), as("bob"), "tea", topic); err != nil {
 				t.Fatal(err)
 			}
-			rooms, err := d.List(t.Context(), "alice")
+			rooms, err := d.List(t.Context(), as("alice"))
 			if err != nil || rooms[len(rooms)-1].Topic != topic {
 				t.Fatalf("%+v, %v", rooms, err)
 			}
@@ -220,8 +227,8 @@ func TestRoomsAreFound(t *testing.T) {
 
 func TestMutedRooms(t *testing.T) {
 	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		d := directory.New(rdb, news{})
-		if _, _, err := d.Join(t.Context(), "alice", "tea"); err != nil {
+		d := newDirectory(rdb)
+		if _, err := d.Join(t.Context(), as("alice"), "tea"); err != nil {
 			t.Fatal(err)
 		}
 		for _, mute := range []bool{true, true, false} {
@@ -229,7 +236,7 @@ func TestMutedRooms(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, user := range []string{"alice", "bob"} {
-				rooms, err := d.List(t.Context(), user)
+				rooms, err := d.List(t.Context(), as(user))
 				if err != nil || rooms[0].Muted != (mute && user == "alice") {
 					t.Fatalf("%+v, %v", rooms, err)
 				}
@@ -241,11 +248,11 @@ func TestMutedRooms(t *testing.T) {
 func TestWithoutRedisNothingIsKnown(t *testing.T) {
 	rdb, m := chattest.Embedded(t)
 	m.SetError("LOADING")
-	d := directory.New(rdb, news{})
-	if _, err := d.List(t.Context(), "alice"); !errors.Is(err, chat.ErrUnavailable) {
+	d := newDirectory(rdb)
+	if _, err := d.List(t.Context(), as("alice")); !errors.Is(err, chat.ErrUnavailable) {
 		t.Fatal(err)
 	}
-	if _, _, err := d.Join(t.Context(), "alice", "general"); !errors.Is(err, chat.ErrUnavailable) {
+	if _, err := d.Join(t.Context(), as("alice"), "general"); !errors.Is(err, chat.ErrUnavailable) {
 		t.Fatal(err)
 	}
 }

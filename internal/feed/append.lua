@@ -2,7 +2,7 @@
 -- key made before.
 --
 -- KEYS[1] feed  KEYS[2] the sender's key  KEYS[3] edits  KEYS[4] gone
--- KEYS[5] members, for a private room only
+-- KEYS[5] members: who has which role; not for a direct conversation
 -- ARGV[1] nonce: random integer below 2^63, in decimal
 -- ARGV[2] history: events that the feed keeps, about
 -- ARGV[3] how long the key is remembered, seconds
@@ -12,9 +12,13 @@
 -- ARGV[7] who asks
 -- ARGV[8] the event's JSON up to its seq   ARGV[9] from behind its time on
 -- ARGV[10] channel
+-- ARGV[11] the role of who has none: member, or stranger in a private room
+-- ARGV[12] 'admin' for an administrator, who is as an owner where they may be
+-- ARGV[13] 'noted' if the audit log knows that another's message is retracted
 --
 -- Output: {'ok', event} {'duplicate', event} {'key_reused'} {'not_found'} {'forbidden'}
---         {'no_member'}
+--         {'stranger'} {'banned'} {'muted'} {'removed'}, of the room
+--         {'note', author}: note it, and come again
 --
 -- Atomic, because readers must see seq and prev in the order of the stream, and
 -- a key must never be remembered without its event: scripts do not roll back,
@@ -29,7 +33,17 @@ if known then
   if digest == ARGV[4] then return {'duplicate', event} end
   return {'key_reused'}
 end
-if KEYS[5] and redis.call('HEXISTS', KEYS[5], asker) == 0 then return {'no_member'} end
+
+local role = 'member'
+if KEYS[5] then
+  local is = redis.call('HMGET', KEYS[5], asker, '')
+  if is[2] then return {'removed'} end
+  role = is[1] or ARGV[11]
+  local inside = ARGV[11] == 'member' or role ~= 'stranger' and role ~= 'banned'
+  if inside and ARGV[12] == 'admin' then role = 'owner' end
+  if role == 'stranger' or role == 'banned' then return {role} end
+  if role == 'muted' and kind ~= 'retracted' then return {role} end -- what one said one may take back
+end
 
 -- XINFO finds the last id of a stream that somebody emptied by hand.
 local prev, seq = '', 1
@@ -60,7 +74,10 @@ if target ~= '' then
   if not entry then return {'not_found'} end
   local was = cjson.decode(entry[2][4])
   if was.type ~= 'message' then return {'not_found'} end
-  if kind ~= 'reacted' and was.from ~= asker then return {'forbidden'} end
+  if kind ~= 'reacted' and was.from ~= asker then
+    if kind ~= 'retracted' or role ~= 'owner' and role ~= 'moderator' then return {'forbidden'} end
+    if ARGV[13] ~= 'noted' then return {'note', was.from} end
+  end
 end
 
 -- The time of day (ISO 8601, UTC) from Redis' clock, which all instances share.

@@ -16,6 +16,6 @@
 // There is no counter beside the stream that could disagree with it: the newest
 // entry's id says the last seq.
 //
-// The package decides nothing about readers (package room does) and nothing
-// about who may do what beyond a message's own author.
+// The package decides nothing about readers (package room does). Who may say something
+// is looked up in the append itself, in the roles that package directory keeps.
 package feed

@@ -50,7 +50,16 @@ type Draft struct {
 	Reply  chat.EventID // what a message replies to; it need not be there any more
 	Emoji  string       // a reaction
 	On     *bool        // whether it is put there or taken away
+
+	Admin bool // From is an administrator
+	Noted bool // that another's message is retracted is in the audit log
 }
+
+// An Unnoted error says that a draft would retract a message of Author, who is not the
+// one who asks: it is appended once that is noted.
+type Unnoted struct{ Author string }
+
+func (e *Unnoted) Error() string { return "retraction of a message of " + e.Author + " is not noted" }
 
 // A Receipt says which event a draft became. Duplicate means that it did so
 // before, by the same key.
@@ -64,9 +73,9 @@ type Receipt struct {
 // made within the last 25 hours.
 //
 // It waits for Redis until ctx ends. The errors are *chat.Error of codes
-// key_reused, not_found and forbidden, which are final and have changed nothing,
-// or chat.ErrUnavailable: then nothing is known, and the same draft may be
-// appended again.
+// key_reused, not_found, forbidden, muted and banned, which are final and have changed
+// nothing, *Unnoted, which has not either, or chat.ErrUnavailable: then nothing is
+// known, and the same draft may be appended again.
 func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 	head := `{"type":"` + d.Kind + `","room":"` + string(d.Room) + `"`
 	tail := chat.Encode(struct {
@@ -81,11 +90,21 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 	tail[0] = ',' // it goes on where the script's part ends
 
 	keys := []string{feedKey(d.Room), keyKey(d.Room, d.From, d.Key), editsKey(d.Room), goneKey(d.Room)}
-	if d.Room.Private() {
+	if _, _, direct := d.Room.Direct(); !direct {
 		keys = append(keys, d.Room.Key(chat.Members))
 	}
+	role, admin, noted := chat.Plain, "", ""
+	if d.Room.Private() {
+		role = "stranger"
+	}
+	if d.Admin {
+		admin = "admin"
+	}
+	if d.Noted {
+		noted = "noted"
+	}
 	res, err := appendScript.Run(ctx, f.rdb, keys,
-		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, liveChannel(d.Room)).StringSlice()
+		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, liveChannel(d.Room), role, admin, noted).StringSlice()
 	if err != nil {
 		return Receipt{}, chat.Unavailable("append", err)
 	}
@@ -95,8 +114,16 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 		return Receipt{Event: chat.EventID(res[1]), Duplicate: res[0] == "duplicate"}, nil
 	case chat.CodeKeyReused:
 		return Receipt{}, &chat.Error{Code: chat.CodeKeyReused, Message: "This key was already used for another message."}
-	case "no_member":
+	case "stranger":
 		return Receipt{}, &chat.Error{Code: chat.CodeForbidden, Message: "You are not a member of this room any more."}
+	case chat.Banned:
+		return Receipt{}, chat.ErrBanned
+	case chat.Muted:
+		return Receipt{}, chat.ErrMuted
+	case "removed":
+		return Receipt{}, &chat.Error{Code: chat.CodeNotFound, Message: "This room was removed."}
+	case "note":
+		return Receipt{}, &Unnoted{res[1]}
 	case chat.CodeForbidden:
 		return Receipt{}, &chat.Error{Code: chat.CodeForbidden, Message: "Only one's own messages can be changed."}
 	default:

@@ -380,3 +380,98 @@ func TestErasedIsTheNameAndNothingElse(t *testing.T) {
 		}
 	})
 }
+
+// What each role may do, in the append itself: so it holds for the very next message.
+func TestRoles(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		f := feed.New(rdb, 1000)
+		kinds := []string{chat.Message, chat.Edited, chat.Reacted, chat.Retracted, "another's"}
+		for _, c := range []struct {
+			room  chat.Room
+			role  string
+			admin bool
+			want  string // for each kind
+		}{
+			{"tea", "", false, "ok ok ok ok forbidden"},
+			{"tea", chat.Plain, false, "ok ok ok ok forbidden"},
+			{"tea", chat.Owner, false, "ok ok ok ok note"},
+			{"tea", chat.Moderator, false, "ok ok ok ok note"},
+			{"tea", chat.Muted, false, "muted muted muted ok forbidden"},
+			{"tea", chat.Banned, false, "banned banned banned banned banned"},
+			{"tea", chat.Banned, true, "ok ok ok ok note"},
+			{"~tea", "", false, "forbidden forbidden forbidden forbidden forbidden"},
+			{"~tea", "", true, "forbidden forbidden forbidden forbidden forbidden"},
+			{"~tea", chat.Banned, true, "banned banned banned banned banned"},
+			{"~tea", chat.Plain, false, "ok ok ok ok forbidden"},
+			{"~tea", chat.Plain, true, "ok ok ok ok note"},
+			{"~tea", chat.Muted, false, "muted muted muted ok forbidden"},
+			{"~tea", chat.Owner, false, "ok ok ok ok note"},
+			{"@alice:bob", "", true, "ok ok ok ok forbidden"},
+		} {
+			got := ""
+			for _, kind := range kinds {
+				rdb.FlushAll(t.Context())
+				members := c.room.Key(chat.Members)
+				rdb.HSet(t.Context(), members, "alice", chat.Plain, "bob", chat.Plain)
+				target := func(from string) chat.EventID {
+					r, err := f.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: c.room, From: from, Key: "first", Text: "x"})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return r.Event
+				}
+				d := feed.Draft{Kind: kind, Room: c.room, From: "alice", Key: "k", Admin: c.admin}
+				switch on := true; kind {
+				case chat.Message:
+					d.Text = "x"
+				case chat.Edited:
+					d.Text, d.Target = "y", target("alice")
+				case chat.Reacted:
+					d.Emoji, d.On, d.Target = "👍", &on, target("bob")
+				case chat.Retracted:
+					d.Target = target("alice")
+				default:
+					d.Kind, d.Target = chat.Retracted, target("bob")
+				}
+				rdb.HDel(t.Context(), members, "alice")
+				if c.role != "" {
+					rdb.HSet(t.Context(), members, "alice", c.role)
+				}
+				_, err := f.Append(t.Context(), d)
+				var refused *chat.Error
+				var unnoted *feed.Unnoted
+				switch {
+				case err == nil:
+					got += " ok"
+				case errors.As(err, &refused):
+					got += " " + refused.Code
+				case errors.As(err, &unnoted):
+					got += " note"
+					if unnoted.Author != "bob" {
+						t.Errorf("a message of bob's is one of %q", unnoted.Author)
+					}
+					d.Noted = true
+					if _, err := f.Append(t.Context(), d); err != nil {
+						t.Errorf("noted, it is %v", err)
+					}
+				default:
+					t.Fatal(err)
+				}
+			}
+			if got[1:] != c.want {
+				t.Errorf("%q (admin %t) in %s: %s, want %s", c.role, c.admin, c.room, got[1:], c.want)
+			}
+		}
+	})
+}
+
+func TestARemovedRoomTakesNothing(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	f := feed.New(rdb, 1000)
+	rdb.HSet(t.Context(), "chatd:{general}:members", "", "removed", "alice", chat.Owner)
+	_, err := f.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: "general", From: "alice", Key: "k", Text: "x", Admin: true})
+	wantCode(t, err, chat.CodeNotFound)
+	if n := rdb.Exists(t.Context(), "chatd:{general}:feed").Val(); n != 0 {
+		t.Fatal("it has a feed")
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,6 +190,20 @@ func (h *Hub) Head(rd *Reader, name chat.Room) chat.EventID {
 	return ""
 }
 
+// Reads reports whether rd reads the room, by name or as part of universe.
+func (h *Hub) Reads(rd *Reader, name chat.Room) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return rd.rooms[name] != nil
+}
+
+// Rooms returns the rooms that rd reads.
+func (h *Hub) Rooms(rd *Reader) []chat.Room {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(rd.rooms))
+}
+
 func (h *Hub) reads(rd *Reader, r *Room) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -206,6 +222,16 @@ func (h *Hub) Leave(rd *Reader, name chat.Room) {
 	if !name.Public() || !rd.universe {
 		h.leaveLocked(rd, name)
 	}
+}
+
+// Bar ends rd's reading of the room, whatever it reads it as.
+func (h *Hub) Bar(rd *Reader, name chat.Room) {
+	rd.turn.Lock()
+	defer rd.turn.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(rd.joined, name)
+	h.leaveLocked(rd, name)
 }
 
 func (h *Hub) leaveLocked(rd *Reader, name chat.Room) {

@@ -452,6 +452,8 @@ func TestJoinWithoutRedis(t *testing.T) {
 	alice.want("hello")
 }
 
+func anywhere(context.Context, chat.Room) (bool, error) { return true, nil }
+
 func list(rooms ...chat.Room) func(context.Context) ([]chat.Room, error) {
 	return func(context.Context) ([]chat.Room, error) { return rooms, nil }
 }
@@ -468,7 +470,7 @@ func TestFailedUniverseLeavesNobodySilent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	m.Set("chatd:{broken}:feed", "no stream")
-	err := in.JoinUniverse(ctx, alice.rd, list("general", "broken"), nil, func([]room.Replay) []byte { return []byte(`{"type":"ok"}`) })
+	err := in.JoinUniverse(ctx, alice.rd, list("general", "broken"), anywhere, nil, func([]room.Replay) []byte { return []byte(`{"type":"ok"}`) })
 	if err == nil {
 		t.Fatal("a room that cannot be read was joined")
 	}
@@ -498,7 +500,7 @@ func TestUniverseIsBounded(t *testing.T) {
 	}
 	alice := in.listen("alice")
 	var got []room.Replay
-	if err := in.JoinUniverse(t.Context(), alice.rd, list(rooms...), positions, func(r []room.Replay) []byte { got = r; return []byte("{}") }); err != nil {
+	if err := in.JoinUniverse(t.Context(), alice.rd, list(rooms...), anywhere, positions, func(r []room.Replay) []byte { got = r; return []byte("{}") }); err != nil {
 		t.Fatal(err)
 	}
 	size, all, resumed := 0, 0, 0
@@ -542,7 +544,7 @@ func TestUniverseOfManyRoomsIsBounded(t *testing.T) {
 	defer in.Remove(rd)
 	rd.Push(make([]byte, 600<<10)) // waits already, and is not what makes her too slow
 	size, shown := 0, 0
-	if err := in.JoinUniverse(t.Context(), rd, list(rooms...), nil, func(replays []room.Replay) []byte {
+	if err := in.JoinUniverse(t.Context(), rd, list(rooms...), anywhere, nil, func(replays []room.Replay) []byte {
 		for _, r := range replays {
 			if r.Head != heads[r.Room] {
 				t.Errorf("%s ends at %q", r.Room, r.Head)
@@ -577,7 +579,7 @@ func TestUniverseShowsAllPublicRooms(t *testing.T) {
 		alice := in.listen("alice")
 		alice.join("one", "")
 		var got []room.Replay
-		err := in.JoinUniverse(t.Context(), alice.rd, list("one", "two"), map[chat.Room]chat.EventID{"one": first}, func(r []room.Replay) []byte {
+		err := in.JoinUniverse(t.Context(), alice.rd, list("one", "two"), anywhere, map[chat.Room]chat.EventID{"one": first}, func(r []room.Replay) []byte {
 			got = r
 			return []byte(`{"type":"ok"}`)
 		})

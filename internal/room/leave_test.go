@@ -28,7 +28,7 @@ func TestReaderThatLeftIsNotSubscribed(t *testing.T) {
 	leaves, stays := NewReader("alice"), NewReader("bob")
 	h.Add(leaves)
 	h.Add(stays)
-	leaves.universe = true
+	leaves.universe, leaves.may = true, func(context.Context, chat.Room) (bool, error) { return true, nil }
 	h.Appeared([]chat.Room{"new"})
 	joined := make(chan error)
 	go func() {

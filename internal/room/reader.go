@@ -41,7 +41,8 @@ type Reader struct {
 	// Guarded by Hub.mu.
 	rooms    map[chat.Room]*entry // all that it reads
 	joined   map[chat.Room]bool   // those that it joined by name
-	universe bool                 // it reads all public rooms
+	universe bool                 // it reads all public rooms in which its person may be
+	may      May                  // says which these are
 }
 
 // NewReader returns a reader with an empty queue.

@@ -14,17 +14,21 @@ import (
 // which would be more the more rooms there are.
 const universeBytes = 1 << 20
 
+// May says whether a reader's person may be in a room.
+type May func(ctx context.Context, name chat.Room) (bool, error)
+
 // JoinUniverse makes rd a reader of all the public rooms that list returns, and of
-// those that Appeared tells of later. positions are the last events that rd's client
+// those that Appeared tells of later and in which it may be. positions are the last events that rd's client
 // has; rooms without one bring their newest events, fewer the more rooms there
 // are. reply makes the answer from the rooms' replays; it is pushed to rd before
 // any later event of these rooms.
 //
 // It waits for Redis until ctx ends, and then fails with chat.ErrUnavailable.
-func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Context) ([]chat.Room, error), positions map[chat.Room]chat.EventID, reply func([]Replay) []byte) error {
+func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Context) ([]chat.Room, error), may May, positions map[chat.Room]chat.EventID, reply func([]Replay) []byte) error {
 	rd.turn.Lock()
 	defer rd.turn.Unlock()
 	h.mu.Lock()
+	rd.may = may
 	rd.universe = true // before the list: a room made meanwhile is on it, or appears
 	h.mu.Unlock()
 	rooms, err := list(ctx)
@@ -124,13 +128,16 @@ func (h *Hub) appear(rd *Reader, name chat.Room) error {
 	rd.turn.Lock()
 	defer rd.turn.Unlock()
 	h.mu.Lock()
-	wanted := rd.universe && rd.rooms[name] == nil && h.readers[rd]
+	wanted, may := rd.universe && rd.rooms[name] == nil && h.readers[rd], rd.may
 	h.mu.Unlock()
 	if !wanted {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, fillTimeout)
 	defer cancel()
+	if may, err := may(ctx, name); err != nil || !may {
+		return err
+	}
 	s, replay, err := h.prepare(ctx, rd, name, "", h.window, NewBounds(1))
 	if err != nil {
 		return err

@@ -137,6 +137,16 @@ func (s *store) do(fx effects, args []string) (any, error) {
 			return s.hashes[args[1]][i][1], nil
 		}
 		return nil, nil
+	case "HMGET":
+		values := make([]any, 0, len(args)-2)
+		for _, field := range args[2:] {
+			if i := s.field(args[1], field); i >= 0 {
+				values = append(values, s.hashes[args[1]][i][1])
+			} else {
+				values = append(values, nil)
+			}
+		}
+		return values, nil
 	case "HSET":
 		if i := s.field(args[1], args[2]); i >= 0 {
 			s.hashes[args[1]][i][1] = args[3]

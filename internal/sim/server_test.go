@@ -47,7 +47,7 @@ func (s *server) stop() {
 func (s *server) exec(args []string, data *store) (any, error) {
 	// The append's nonce comes from the seed's own chance, so that a run can be had
 	// again.
-	const nonce = 7
+	const nonce = 8
 	if len(args) > nonce {
 		args[nonce] = fmt.Sprint(s.w.rng.Uint64() >> 1)
 	}

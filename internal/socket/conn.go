@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -47,26 +48,30 @@ type conn struct {
 	ws  *websocket.Conn
 	net net.Conn
 	ses session.Session
+	who chat.Actor
 	out *room.Reader
 	log *slog.Logger
 
 	pace *pace // fixed by Server.add
 
+	doubts atomic.Int64 // how often something came that may have taken rights from its person
+
 	// What presence counts this connection for. Its lock is held while presence is told.
-	mu   sync.Mutex
-	here map[chat.Room]bool // rooms
-	away bool               // its person is
+	mu    sync.Mutex
+	here  map[chat.Room]bool // rooms
+	away  bool               // its person is
+	muted map[chat.Room]bool // rooms, and whether its person is muted there, as far as is known
 
 	// Owned by the read loop.
 	stalled map[chat.Room]string // rooms in which a message of this key has to come first
 	hasty   int                  // requests in a row that were too fast
 }
 
-func newConn(s *Server, ws *websocket.Conn, network net.Conn, ses session.Session) *conn {
+func newConn(s *Server, ws *websocket.Conn, network net.Conn, ses session.Session, who chat.Actor) *conn {
 	return &conn{
-		srv: s, ws: ws, net: network, ses: ses, out: room.NewReader(ses.User),
+		srv: s, ws: ws, net: network, ses: ses, who: who, out: room.NewReader(ses.User),
 		log:  s.Log.With("user", ses.User),
-		here: map[chat.Room]bool{}, stalled: map[chat.Room]string{},
+		here: map[chat.Room]bool{}, muted: map[chat.Room]bool{}, stalled: map[chat.Room]string{},
 	}
 }
 

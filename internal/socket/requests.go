@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"chatd/internal/audit"
 	"chatd/internal/chat"
 	"chatd/internal/feed"
 	"chatd/internal/room"
@@ -48,6 +49,8 @@ var handlers = map[string]func(*conn, context.Context, chat.Request) error{
 	"back":    (*conn).setAway,
 	"invite":  (*conn).invite,
 	"expel":   (*conn).expel,
+	"role":    (*conn).role,
+	"remove":  (*conn).remove,
 	"members": (*conn).members,
 }
 
@@ -72,12 +75,32 @@ func (c *conn) handle(ctx context.Context, req chat.Request) {
 		return
 	}
 	e := c.forPeople(err)
+	c.noteRefusal(ctx, req, kind, e)
 	requests.WithLabelValues(kind, e.Code).Inc()
 	if e.RetryAfter > 0 {
 		c.stall(req)
 	}
 	if req.ID != nil {
 		c.out.Push(chat.Encode(chat.Refuse(*req.ID, e)))
+	}
+}
+
+// noteRefusal writes into the audit log that somebody tried what they may not, now and
+// then: a flood of it must not wash out of the log what it is there for.
+func (c *conn) noteRefusal(ctx context.Context, req chat.Request, kind string, e *chat.Error) {
+	switch e.Code {
+	case chat.CodeForbidden, chat.CodeMuted, chat.CodeBanned:
+	default:
+		return
+	}
+	if !c.pace.notes.Allow() {
+		return
+	}
+	err := c.srv.Audit.Write(ctx, audit.Entry{
+		Action: audit.Refused, Actor: c.who.Name, Target: req.User, Room: chat.Room(req.Room), Address: c.who.Address, Detail: kind + ": " + e.Code,
+	})
+	if err != nil {
+		c.log.Warn("refusal not noted", "err", err) // and nothing was done
 	}
 }
 
@@ -136,8 +159,14 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.list(ctx, name); err != nil {
+	doubts := c.doubts.Load()
+	role, err := c.list(ctx, name)
+	if err != nil {
 		return err
+	}
+	c.setMuted(name, role == chat.Muted)
+	if role == chat.Plain {
+		role = ""
 	}
 	delete(c.stalled, name)
 	err = c.srv.Hub.Join(ctx, c.out, name, after, func(r room.Replay) []byte {
@@ -146,11 +175,11 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 		roster := c.enter(ctx, name)
 		c.charge(r)
 		return chat.Encode(chat.Joined{
-			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Roster: roster,
+			Answer: chat.OK(*req.ID), Room: name, Resumed: r.Resumed, Events: chat.Raw(r.Events), Head: r.Head, Role: role, Roster: roster,
 		})
 	})
-	if err == nil {
-		c.check(ctx, name) // expelled just before this connection could be told
+	if err == nil && c.doubts.Load() != doubts {
+		c.check(ctx, name) // expelled before there was anything to put this connection out of
 	}
 	return err
 }
@@ -173,18 +202,18 @@ func (c *conn) charge(replays ...room.Replay) {
 }
 
 // list puts the room on the person's list and tells those whom it concerns.
-func (c *conn) list(ctx context.Context, name chat.Room) error {
-	made, listed, err := c.srv.Directory.Join(ctx, c.ses.User, name)
+func (c *conn) list(ctx context.Context, name chat.Room) (role string, err error) {
+	joined, err := c.srv.Directory.Join(ctx, c.who, name)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if made {
+	if joined.Made {
 		c.pace.asks.ReserveN(time.Now(), roomCost) // everybody hears of it
 	}
-	if listed {
-		return c.srv.notify(ctx, notice{For: c.ses.User, Room: name})
+	if joined.Listed {
+		err = c.srv.notify(ctx, notice{For: c.ses.User, Room: name})
 	}
-	return nil
+	return joined.Role, err
 }
 
 // enter counts the connection into the room's presence, once, and returns who is
@@ -234,7 +263,16 @@ func (c *conn) joinUniverse(ctx context.Context, req chat.Request) error {
 		}
 		positions[chat.Room(name)] = id
 	}
-	return c.srv.Hub.JoinUniverse(ctx, c.out, c.srv.Directory.Public, positions, func(replays []room.Replay) []byte {
+	open := func(ctx context.Context) ([]chat.Room, error) { return c.srv.Directory.Open(ctx, c.who) }
+	may := func(ctx context.Context, name chat.Room) (bool, error) {
+		_, err := c.srv.Directory.Check(ctx, c.who, name)
+		var refused *chat.Error
+		if errors.As(err, &refused) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	return c.srv.Hub.JoinUniverse(ctx, c.out, open, may, positions, func(replays []room.Replay) []byte {
 		ok := chat.Joined{Answer: chat.OK(*req.ID), Room: chat.Universe, Heads: map[chat.Room]chat.EventID{}}
 		var events []chat.Event
 		resumed := 0
@@ -265,7 +303,7 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 		if err := c.srv.Directory.Leave(ctx, c.ses.User, name); err != nil {
 			return err
 		}
-		c.quit(ctx, name)
+		c.quit(ctx, name, false)
 		news := notice{For: c.ses.User}
 		if name.Private() {
 			news.Out, news.Room = true, name
@@ -278,37 +316,75 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 	return nil
 }
 
-// quit ends this connection's reading of a room, and its presence there.
-func (c *conn) quit(ctx context.Context, name chat.Room) {
-	c.srv.Hub.Leave(c.out, name)
+// quit ends this connection's reading of a room, and its presence there; of what it
+// reads as part of universe only if it is barred.
+func (c *conn) quit(ctx context.Context, name chat.Room, barred bool) {
+	if barred {
+		c.srv.Hub.Bar(c.out, name)
+	} else {
+		c.srv.Hub.Leave(c.out, name)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.here[name] {
 		delete(c.here, name)
+		delete(c.muted, name)
 		c.srv.Presence.Leave(ctx, name, c.ses.User, c.away, true)
 	}
 }
 
 // check puts the connection out of a room in which its person may not be any more. Where
 // that is not known it is put out too, and joins again: the list would still have the
-// room, and so would not tell its client that it hears nothing of it. It may be called
-// from any goroutine.
-func (c *conn) check(ctx context.Context, name chat.Room) {
+// room, and so would not tell its client that it hears nothing of it. It returns the
+// person's role, "" where that is not known, and may be called from any goroutine.
+func (c *conn) check(ctx context.Context, name chat.Room) (role string) {
+	c.doubts.Add(1)
 	var refused *chat.Error
-	switch err := c.srv.Directory.Check(ctx, c.ses.User, name); {
+	role, err := c.srv.Directory.Check(ctx, c.who, name)
+	switch {
 	case errors.As(err, &refused):
-		c.putOut(ctx, name)
-	case err != nil && c.isHere(name):
-		c.quit(ctx, name)
+		c.putOut(ctx, name, true)
+		if refused.Code == chat.CodeBanned {
+			return chat.Banned
+		}
+	case err != nil:
+		c.startAfresh(ctx, name)
+	default:
+		c.setMuted(name, role == chat.Muted)
+	}
+	return role
+}
+
+// startAfresh puts the connection out of a room, if it reads it, and has it join again.
+func (c *conn) startAfresh(ctx context.Context, name chat.Room) {
+	if c.srv.Hub.Reads(c.out, name) {
+		c.quit(ctx, name, true)
 		c.out.Push(chat.Encode(chat.Notice{Type: "reset", Room: name}))
 	}
 }
 
 // putOut is quit for somebody who did not ask for it. It may be called from any
 // goroutine.
-func (c *conn) putOut(ctx context.Context, name chat.Room) {
-	c.quit(ctx, name)
+func (c *conn) putOut(ctx context.Context, name chat.Room, barred bool) {
+	c.quit(ctx, name, barred)
 	c.out.Push(chat.Encode(chat.Notice{Type: "relist"}))
+}
+
+func (c *conn) setMuted(name chat.Room, muted bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if muted {
+		c.muted[name] = true
+	} else {
+		delete(c.muted, name)
+	}
+}
+
+// speaks reports whether the person is in the room and, as far as is known, not muted.
+func (c *conn) speaks(name chat.Room) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.here[name] && !c.muted[name]
 }
 
 func (c *conn) isHere(name chat.Room) bool {
@@ -400,7 +476,7 @@ func (c *conn) append(ctx context.Context, req chat.Request, d feed.Draft) (err 
 	if d.Room, err = c.feedRoom(req); err != nil {
 		return err
 	}
-	d.From, d.Key = c.ses.User, req.Key
+	d.From, d.Key, d.Admin = c.who.Name, req.Key, c.who.Admin
 	if first, ok := c.stalled[d.Room]; ok && first != d.Key {
 		return &chat.Error{Code: chat.CodeUnavailable, Message: "An earlier message has to be repeated first.", RetryAfter: retryAfter}
 	}
@@ -425,6 +501,18 @@ func (c *conn) appendNow(ctx context.Context, d feed.Draft) (feed.Receipt, error
 	if err := c.listForAll(ctx, d.Room); err != nil {
 		return feed.Receipt{}, err
 	}
+	r, err := c.srv.Feed.Append(ctx, d)
+	var unnoted *feed.Unnoted
+	if !errors.As(err, &unnoted) {
+		return r, err
+	}
+	err = c.srv.Audit.Write(ctx, audit.Entry{
+		Action: audit.Retracted, Actor: c.who.Name, Target: unnoted.Author, Room: d.Room, Address: c.who.Address, Detail: string(d.Target),
+	})
+	if err != nil {
+		return feed.Receipt{}, err
+	}
+	d.Noted = true
 	return c.srv.Feed.Append(ctx, d)
 }
 
@@ -453,17 +541,23 @@ func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
 		if name.Private() || c.isHere(name) {
 			return nil // it was listed when joined, or is not for this person, which the append finds
 		}
-		return c.list(ctx, name)
+		_, err := c.list(ctx, name)
+		return err
 	}
 	without, err := c.srv.Directory.Without(ctx, name, slices.Compact([]string{a, b})...)
 	if err != nil {
 		return err
 	}
+	if slices.ContainsFunc(without, func(user string) bool { return user != c.who.Name }) {
+		if err := c.srv.Directory.Begin(ctx, c.who.Name); err != nil {
+			return err
+		}
+	}
 	for _, user := range without {
 		if err := c.srv.notify(ctx, notice{For: user, Room: name}); err != nil {
 			return err
 		}
-		if _, _, err := c.srv.Directory.Join(ctx, user, name); err != nil {
+		if _, err := c.srv.Directory.Join(ctx, chat.Actor{Name: user}, name); err != nil {
 			return err
 		}
 	}
@@ -475,7 +569,7 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	events, err := c.srv.History(ctx, c.ses.User, name, req.Before, req.Limit)
+	events, err := c.srv.History(ctx, c.who, name, req.Before, req.Limit)
 	if err != nil {
 		return err
 	}
@@ -485,9 +579,9 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 }
 
 // History returns up to limit events, and up to 256 KiB of them, (1 to chat.MaxHistory; 0 means 50) before
-// an event, or the newest if before is "", if user may read the room. Errors are
+// an event, or the newest if before is "", if who may read the room. Errors are
 // *chat.Error, chat.ErrUnavailable, or chat.ErrLost.
-func (s *Server) History(ctx context.Context, user string, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
+func (s *Server) History(ctx context.Context, who chat.Actor, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
 	if name == chat.Universe {
 		return nil, errUniverse
 	}
@@ -501,7 +595,7 @@ func (s *Server) History(ctx context.Context, user string, name chat.Room, befor
 	if limit < 1 || limit > chat.MaxHistory {
 		return nil, chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
 	}
-	if err := s.Directory.Check(ctx, user, name); err != nil {
+	if _, err := s.Directory.Check(ctx, who, name); err != nil {
 		return nil, err
 	}
 	var events []chat.Event
@@ -517,7 +611,7 @@ func (s *Server) History(ctx context.Context, user string, name chat.Room, befor
 const pageBytes = 256 << 10
 
 func (c *conn) rooms(ctx context.Context, req chat.Request) error {
-	rooms, err := c.srv.Directory.List(ctx, c.ses.User)
+	rooms, err := c.srv.Directory.List(ctx, c.who)
 	if err != nil {
 		return err
 	}
@@ -533,7 +627,7 @@ func (c *conn) find(ctx context.Context, req chat.Request) error {
 		return err
 	}
 	c.pace.asks.ReserveN(time.Now(), findCost)
-	rooms, more, err := c.srv.Directory.Find(ctx, c.ses.User, req.Text)
+	rooms, more, err := c.srv.Directory.Find(ctx, c.who, req.Text)
 	if err != nil {
 		return err
 	}
@@ -555,7 +649,7 @@ func (c *conn) topic(ctx context.Context, req chat.Request) error {
 	if err := c.tooFast(c.pace.sends); err != nil {
 		return err
 	}
-	if err := c.srv.Directory.SetTopic(ctx, c.ses.User, name, req.Text); err != nil {
+	if err := c.srv.Directory.SetTopic(ctx, c.who, name, req.Text); err != nil {
 		return err
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
@@ -601,46 +695,94 @@ func (c *conn) markRead(ctx context.Context, req chat.Request) error {
 
 func (c *conn) typing(ctx context.Context, req chat.Request) error {
 	name, err := c.feedRoom(req)
-	if err != nil || !c.isHere(name) || c.tooFast(c.pace.sends) != nil {
+	if err != nil || !c.speaks(name) || c.tooFast(c.pace.sends) != nil {
 		return err
 	}
 	return c.srv.Relay.Publish(ctx, name, chat.Encode(chat.Notice{Type: "typing", Room: name, From: c.ses.User}))
 }
 
 func (c *conn) invite(ctx context.Context, req chat.Request) error {
-	return c.admit(ctx, req, c.srv.Directory.Invite, false)
-}
-
-func (c *conn) expel(ctx context.Context, req chat.Request) error {
-	return c.admit(ctx, req, c.srv.Directory.Expel, true)
-}
-
-// admit changes who may be in a private room, and tells the one whom it concerns.
-func (c *conn) admit(ctx context.Context, req chat.Request, change func(context.Context, string, chat.Room, string) error, out bool) error {
-	name, user, err := c.privateRoom(req)
+	name, user, err := c.roomAndUser(req)
 	if err != nil {
 		return err
 	}
-	if err := change(ctx, c.ses.User, name, user); err != nil {
+	if !name.Private() {
+		return chat.BadRequest("room is not a private one")
+	}
+	if err := c.srv.Directory.Invite(ctx, c.who, name, user); err != nil {
 		return err
 	}
-	if err := c.srv.notify(ctx, notice{For: user, Room: name, Out: out}); err != nil {
+	return c.told(ctx, req, name, notice{For: user, Room: name})
+}
+
+func (c *conn) expel(ctx context.Context, req chat.Request) error {
+	name, user, err := c.roomAndUser(req)
+	if err != nil {
 		return err
+	}
+	if err := c.srv.Directory.Expel(ctx, c.who, name, user); err != nil {
+		return err
+	}
+	return c.told(ctx, req, name, notice{For: user, Room: name, Out: name.Private(), Kick: name.Public()})
+}
+
+func (c *conn) role(ctx context.Context, req chat.Request) error {
+	name, user, err := c.roomAndUser(req)
+	if err != nil {
+		return err
+	}
+	if err := chat.CheckRole(req.Role); err != nil {
+		return err
+	}
+	changes, err := c.srv.Directory.SetRole(ctx, c.who, name, user, req.Role)
+	if err != nil {
+		return err
+	}
+	var notices []notice
+	for _, change := range changes {
+		notices = append(notices, notice{For: change.User, Room: name, Role: true})
+		if !change.Shown {
+			continue
+		}
+		role := change.Role
+		if role == chat.Muted || role == chat.Banned {
+			role = chat.Plain // the rest is between them and those who moderate
+		}
+		if err := c.srv.Relay.Publish(ctx, name, chat.Encode(chat.Notice{Type: "role", Room: name, User: change.User, Role: role})); err != nil {
+			return err
+		}
+	}
+	return c.told(ctx, req, name, notices...)
+}
+
+func (c *conn) remove(ctx context.Context, req chat.Request) error {
+	name, err := c.feedRoom(req)
+	if err != nil {
+		return err
+	}
+	if err := c.srv.Directory.Remove(ctx, c.who, name); err != nil {
+		return err
+	}
+	return c.told(ctx, req, name, notice{Room: name, Gone: true})
+}
+
+// told tells all instances of what was done in a room, and then who asked for it.
+func (c *conn) told(ctx context.Context, req chat.Request, name chat.Room, notices ...notice) error {
+	for _, n := range notices {
+		if err := c.srv.notify(ctx, n); err != nil {
+			return err
+		}
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
 	return nil
 }
 
 func (c *conn) members(ctx context.Context, req chat.Request) error {
-	req.User = c.ses.User
-	name, _, err := c.privateRoom(req)
+	name, err := c.feedRoom(req)
 	if err != nil {
 		return err
 	}
-	if err := c.srv.Directory.Check(ctx, c.ses.User, name); err != nil {
-		return err
-	}
-	members, err := c.srv.Directory.Members(ctx, name)
+	members, err := c.srv.Directory.Members(ctx, c.who, name)
 	if err != nil {
 		return err
 	}
@@ -648,13 +790,11 @@ func (c *conn) members(ctx context.Context, req chat.Request) error {
 	return nil
 }
 
-func (c *conn) privateRoom(req chat.Request) (chat.Room, string, error) {
-	name, err := c.room(req)
+// roomAndUser returns the room and the person that a request names.
+func (c *conn) roomAndUser(req chat.Request) (chat.Room, string, error) {
+	name, err := c.feedRoom(req)
 	if err != nil {
 		return "", "", err
-	}
-	if !name.Private() {
-		return "", "", chat.BadRequest("room is not a private one")
 	}
 	user, err := chat.ParseName(req.User)
 	return name, user, err

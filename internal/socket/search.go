@@ -28,6 +28,9 @@ func (c *conn) search(ctx context.Context, req chat.Request) error {
 	if !c.isHere(name) {
 		return &chat.Error{Code: chat.CodeForbidden, Message: "Only a room that one is in can be searched."}
 	}
+	if _, err := c.srv.Directory.Check(ctx, c.who, name); err != nil {
+		return err // also where this connection was not told yet
+	}
 	cursor, err := chat.ParseEventID("before", req.Before)
 	if err != nil {
 		return err

@@ -24,7 +24,9 @@ import (
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
 
+	"chatd/internal/audit"
 	"chatd/internal/chat"
+	"chatd/internal/directory"
 	"chatd/internal/feed"
 	"chatd/internal/room"
 	"chatd/internal/session"
@@ -67,18 +69,23 @@ type (
 		Deaf() (silence time.Duration, ever bool)
 	}
 	Directory interface {
-		Join(ctx context.Context, user string, room chat.Room) (made, listed bool, err error)
+		Join(ctx context.Context, who chat.Actor, room chat.Room) (directory.Joined, error)
+		Begin(ctx context.Context, user string) error
 		Leave(ctx context.Context, user string, room chat.Room) error
 		Without(ctx context.Context, room chat.Room, users ...string) ([]string, error)
 		Public(ctx context.Context) ([]chat.Room, error)
-		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
-		Check(ctx context.Context, user string, room chat.Room) error
-		Invite(ctx context.Context, by string, room chat.Room, user string) error
-		Expel(ctx context.Context, by string, room chat.Room, user string) error
-		Members(ctx context.Context, room chat.Room) ([]chat.Member, error)
+		Open(ctx context.Context, who chat.Actor) ([]chat.Room, error)
+		List(ctx context.Context, who chat.Actor) ([]chat.RoomInfo, error)
+		Check(ctx context.Context, who chat.Actor, room chat.Room) (role string, err error)
+		Outsiders(ctx context.Context, room chat.Room, people []chat.Actor) ([]chat.Actor, error)
+		Invite(ctx context.Context, who chat.Actor, room chat.Room, user string) error
+		Expel(ctx context.Context, who chat.Actor, room chat.Room, user string) error
+		SetRole(ctx context.Context, who chat.Actor, room chat.Room, user, role string) ([]directory.Change, error)
+		Remove(ctx context.Context, who chat.Actor, room chat.Room) error
+		Members(ctx context.Context, who chat.Actor, room chat.Room) ([]chat.Member, error)
 		Mute(ctx context.Context, user string, room chat.Room, mute bool) error
-		SetTopic(ctx context.Context, user string, room chat.Room, topic string) error
-		Find(ctx context.Context, user, query string) (found []chat.FoundRoom, more bool, err error)
+		SetTopic(ctx context.Context, who chat.Actor, room chat.Room, topic string) error
+		Find(ctx context.Context, who chat.Actor, query string) (found []chat.FoundRoom, more bool, err error)
 		MarkRead(ctx context.Context, user string, room chat.Room, mark chat.Mark) (chat.Mark, error)
 	}
 	Presence interface {
@@ -86,6 +93,10 @@ type (
 		Extend(ctx context.Context, room chat.Room, user string) (chat.Roster, error)
 		Away(ctx context.Context, room chat.Room, user string, away bool) error
 		Leave(ctx context.Context, room chat.Room, user string, away, forGood bool)
+	}
+	// Audit is the audit log.
+	Audit interface {
+		Write(ctx context.Context, e audit.Entry) error
 	}
 	Sessions interface {
 		Keep(ctx context.Context, logins []string) (ended []string, err error)
@@ -107,6 +118,8 @@ type Options struct {
 	Directory Directory
 	Presence  Presence
 	Sessions  Sessions
+	Audit     Audit
+	Admins    []string // canonical names
 	Log       *slog.Logger
 }
 
@@ -208,10 +221,15 @@ func (s *Server) release(user string, near netip.Prefix) {
 	}
 }
 
-// Serve shakes hands for the login ses, whose Origin has been checked, and serves
-// the socket until it is closed. It has answered the request in any case. It does
+// Actor returns who asks for something by the login ses from this address.
+func (s *Server) Actor(ses session.Session, address string) chat.Actor {
+	return chat.Actor{Name: ses.User, Admin: !ses.Guest && slices.Contains(s.Admins, ses.User), Address: address}
+}
+
+// Serve shakes hands for the login ses from this address, whose Origin has been checked,
+// and serves the socket until it is closed. It has answered the request in any case. It does
 // not end with the request's context.
-func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) {
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string) {
 	h := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{chat.Subprotocol},
@@ -222,7 +240,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 		return // answered, and the stranger's fault
 	}
 	ws.SetReadLimit(chat.MaxFrameBytes)
-	c := newConn(s, ws, h.conn, ses)
+	c := newConn(s, ws, h.conn, ses, s.Actor(ses, address))
 	if !s.add(c) {
 		_ = ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
 		return
@@ -388,6 +406,7 @@ func (s *Server) logOut(logins []string) {
 type pace struct {
 	sends *rate.Limiter
 	asks  *rate.Limiter  // all requests
+	notes *rate.Limiter  // lines of the audit log that say that they were refused something
 	conns map[*conn]bool // guarded by Server.mu
 }
 
@@ -399,7 +418,8 @@ func newPace(sends int) *pace {
 	asks := asksPerSend * sends
 	return &pace{
 		sends: rate.NewLimiter(rate.Limit(sends), 2*sends),
-		asks:  rate.NewLimiter(rate.Limit(asks), max(1000, 2*asks)), conns: map[*conn]bool{},
+		asks:  rate.NewLimiter(rate.Limit(asks), max(1000, 2*asks)),
+		notes: rate.NewLimiter(rate.Every(10*time.Second), 10), conns: map[*conn]bool{},
 	}
 }
 
@@ -409,7 +429,10 @@ type notice struct {
 	Made  chat.Room `json:"made,omitempty"`  // a public room that is new
 	For   string    `json:"for,omitempty"`   // the person on whose list Room is new, or whose list has changed
 	Room  chat.Room `json:"room,omitempty"`
-	Out   bool      `json:"out,omitempty"` // that person is not a member of Room any more
+	Out   bool      `json:"out,omitempty"`  // that person is not a member of Room any more
+	Kick  bool      `json:"kick,omitempty"` // they are put out of Room, and may come back
+	Role  bool      `json:"role,omitempty"` // they have another role in Room
+	Gone  bool      `json:"gone,omitempty"` // Room was removed
 
 	Read *chat.Mark `json:"read,omitempty"` // how far that person has read Room
 }
@@ -455,10 +478,28 @@ func (s *Server) Control(data []byte) {
 		s.Hub.Appeared([]chat.Room{n.Made})
 	case n.Read != nil:
 		s.tell(chat.Encode(chat.Read{Type: "read", Room: n.Room, MarkInfo: n.Read.Info()}), n.For)
-	case n.Out:
+	case n.Gone, n.Kick:
+		conns := s.all()
+		if n.Kick {
+			conns = s.of(n.For)
+		}
+		s.background(func(ctx context.Context) {
+			for _, c := range conns {
+				if c.doubts.Add(1); n.Kick || s.Hub.Reads(c.out, n.Room) {
+					c.putOut(ctx, n.Room, n.Gone)
+				}
+			}
+		})
+	case n.Out, n.Role:
 		s.background(func(ctx context.Context) {
 			for _, c := range s.of(n.For) {
-				c.check(ctx, n.Room) // who was invited again meanwhile stays
+				role := c.check(ctx, n.Room) // who was invited again meanwhile stays
+				if n.Role && role != "" {
+					c.out.Push(chat.Encode(chat.Notice{Type: "role", Room: n.Room, User: n.For, Role: role}))
+				}
+			}
+			if n.Role && n.Room.Public() {
+				s.Hub.Appeared([]chat.Room{n.Room}) // to a reader of universe who is no longer banned
 			}
 		})
 	case n.For != "":
@@ -517,16 +558,34 @@ func (s *Server) of(user string) []*conn {
 	return slices.Collect(maps.Keys(p.conns))
 }
 
-// putOutStrangers looks whether those who read private rooms here may still do so.
+// putOutStrangers looks whether those who read something here may still do so.
 func (s *Server) putOutStrangers(ctx context.Context) {
+	readers := map[chat.Room][]*conn{}
 	for _, c := range s.all() {
-		c.mu.Lock()
-		rooms := slices.Collect(maps.Keys(c.here))
-		c.mu.Unlock()
-		for _, name := range rooms {
-			var refused *chat.Error
-			if err := s.Directory.Check(ctx, c.ses.User, name); errors.As(err, &refused) {
-				c.putOut(ctx, name)
+		c.doubts.Add(1)
+		for _, name := range s.Hub.Rooms(c.out) {
+			readers[name] = append(readers[name], c)
+		}
+	}
+	for name, conns := range readers {
+		people := make([]chat.Actor, len(conns))
+		for i, c := range conns {
+			people[i] = c.who
+		}
+		out, err := s.Directory.Outsiders(ctx, name, people)
+		if err != nil {
+			// What they may not read they would, so all start afresh: a join looks.
+			s.Log.Warn("who may be in a room is not known, its readers join again", "room", name, "err", err)
+			out = people
+		}
+		for _, c := range conns {
+			if !slices.Contains(out, c.who) {
+				continue
+			}
+			if err != nil {
+				c.startAfresh(ctx, name)
+			} else {
+				c.putOut(ctx, name, true)
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	"chatd/internal/audit"
 	"chatd/internal/chat"
 	"chatd/internal/chattest"
 	"chatd/internal/directory"
@@ -34,10 +35,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type kit struct {
 	*testing.T
 	*socket.Server
-	url   string
-	fails atomic.Int64 // appends that fail from now on
-	blind atomic.Int64 // looks at who may be in a room that fail from now on
-	ended atomic.Value // the login that Keep says has ended
+	url    string
+	fails  atomic.Int64           // appends that fail from now on
+	blind  atomic.Int64           // looks at who may be in a room that fail from now on
+	during atomic.Pointer[func()] // what happens while bob joins
+	ended  atomic.Value           // the login that Keep says has ended
 }
 
 func (k *kit) Append(ctx context.Context, d feed.Draft) (feed.Receipt, error) {
@@ -63,11 +65,30 @@ type unsure struct {
 	kit *kit
 }
 
-func (u *unsure) Check(ctx context.Context, user string, room chat.Room) error {
+func (u *unsure) Check(ctx context.Context, who chat.Actor, room chat.Room) (string, error) {
 	if u.kit.blind.Add(-1) >= 0 {
-		return chat.Unavailable("check", errors.New("no answer"))
+		return "", chat.Unavailable("check", errors.New("no answer"))
 	}
-	return u.Directory.Check(ctx, user, room)
+	return u.Directory.Check(ctx, who, room)
+}
+
+// Join and Open let something happen between the look and what follows.
+func (u *unsure) Join(ctx context.Context, who chat.Actor, room chat.Room) (directory.Joined, error) {
+	joined, err := u.Directory.Join(ctx, who, room)
+	u.kit.meanwhile(who)
+	return joined, err
+}
+
+func (u *unsure) Open(ctx context.Context, who chat.Actor) ([]chat.Room, error) {
+	rooms, err := u.Directory.Open(ctx, who)
+	u.kit.meanwhile(who)
+	return rooms, err
+}
+
+func (k *kit) meanwhile(who chat.Actor) {
+	if do := k.during.Load(); do != nil && who.Name == "bob" {
+		(*do)()
+	}
 }
 
 func (k *kit) Keep(ctx context.Context, logins []string) ([]string, error) {
@@ -83,18 +104,19 @@ func newKit(t *testing.T, sendRate int) *kit {
 	f := feed.New(rdb, 1000)
 	relay := feed.NewRelay(rdb, "one", log)
 	hub := room.NewHub(f, relay, 50, log)
+	ledger := audit.New(rdb, 1000)
 	k := &kit{T: t}
 	k.Server = socket.NewServer(socket.Options{
 		Instance: "one", TextMax: 100, Max: 100, PerUser: 5, PerAddr: 7, Admit: 1000, SendRate: sendRate,
-		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: &unsure{directory.New(rdb, socket.News{}), k},
-		Presence: presence.New(rdb, feed.News, log), Sessions: k, Log: log,
+		Hub: hub, Feed: &failing{f, k}, Relay: relay, Directory: &unsure{directory.New(rdb, socket.News{}, ledger), k},
+		Presence: presence.New(rdb, feed.News, log), Sessions: k, Audit: ledger, Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { relay.Run(ctx, k.Server) })
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user := r.URL.Query().Get("user")
-		k.Serve(w, r, session.Session{User: user, Login: "login of " + user, Ends: time.Now().Add(time.Hour)})
+		k.Serve(w, r, session.Session{User: user, Login: "login of " + user, Ends: time.Now().Add(time.Hour)}, "")
 	}))
 	k.url = web.URL
 	t.Cleanup(func() {
@@ -273,13 +295,53 @@ func TestWhatIsRefusedUnreadIsNotOvertaken(t *testing.T) {
 func TestWhoMayBeThereAfterAllJoinsAgain(t *testing.T) {
 	k := newKit(t, 1000)
 	alice := k.dial("alice")
-	k.blind.Store(1)
 	alice.write(`{"type":"join","id":1,"room":"~den"}`)
 	alice.want(`"ok","id":1`)
+	k.blind.Store(1)
+	k.Control([]byte(`{"for":"alice","room":"~den","out":true}`)) // which may have been said of before
 	alice.want(`"type":"reset","room":"~den"`)
 	alice.write(`{"type":"join","id":2,"room":"~den"}`, `{"type":"send","id":3,"room":"~den","key":"k","text":"still here"}`)
 	alice.want(`"ok","id":2`)
 	alice.want(`"type":"message"`, "still here")
+}
+
+// Who is banned between the look at their role and the first event is out all the same,
+// of universe too.
+func TestWhoIsBannedWhileTheyJoinIsOut(t *testing.T) {
+	for _, name := range []string{"tea", "universe"} {
+		k := newKit(t, 1000)
+		alice, bob := k.dial("alice"), k.dial("bob")
+		alice.write(`{"type":"join","id":1,"room":"tea"}`)
+		alice.want(`"ok","id":1`)
+		goOn := make(chan struct{})
+		ban := func() {
+			if _, err := k.Directory.SetRole(t.Context(), chat.Actor{Name: "alice"}, "tea", "bob", chat.Banned); err != nil {
+				t.Error(err)
+			}
+			k.Control([]byte(`{"for":"bob","room":"tea","role":true}`))
+			<-goOn
+		}
+		k.during.Store(&ban)
+		bob.write(`{"type":"join","id":2,"room":"` + name + `"}`)
+		if name == "tea" {
+			bob.want(`"type":"relist"`) // which found nothing to put him out of
+		}
+		close(goOn)
+		bob.want(`"ok","id":2`)
+		bob.want(`"type":"relist"`)
+		alice.write(`{"type":"send","id":2,"room":"tea","key":"k","text":"bob is gone"}`)
+		alice.want("bob is gone")
+		bob.write(`{"type":"rooms","id":3}`)
+		for {
+			object, err := bob.next()
+			if err != nil || strings.Contains(object, "bob is gone") {
+				t.Fatalf("%s, %v", object, err)
+			}
+			if strings.Contains(object, `"id":3`) {
+				break
+			}
+		}
+	}
 }
 
 // What is remembered of messages that are to be repeated is bounded.
@@ -383,7 +445,7 @@ func TestAnExpiredLoginIsFoundAtItsEnd(t *testing.T) {
 	k := newKit(t, 1000)
 	k.ended.Store("login of alice")
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k.Serve(w, r, session.Session{User: "alice", Login: "login of alice", Ends: time.Now().Add(100 * time.Millisecond)})
+		k.Serve(w, r, session.Session{User: "alice", Login: "login of alice", Ends: time.Now().Add(100 * time.Millisecond)}, "")
 	}))
 	t.Cleanup(web.Close)
 	k.url = web.URL

@@ -52,15 +52,16 @@ type (
 	Sockets interface {
 		Admit(ctx context.Context, from netip.Addr) error
 		Reserve(user string, from netip.Addr) (release func(), err error)
-		Serve(w http.ResponseWriter, r *http.Request, ses session.Session)
+		Actor(ses session.Session, address string) chat.Actor
+		Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string)
 		LoginEnded(ctx context.Context, login string)
-		History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error)
+		History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) ([]json.RawMessage, error)
 	}
 	Audit interface {
 		Write(ctx context.Context, e audit.Entry) error
 	}
 	Directory interface {
-		List(ctx context.Context, user string) ([]chat.RoomInfo, error)
+		List(ctx context.Context, who chat.Actor) ([]chat.RoomInfo, error)
 	}
 	// Redis says how long this instance has not heard itself through Redis, and
 	// whether it ever did.
@@ -236,7 +237,7 @@ func (s *Server) shakeHands(c echo.Context) error {
 	}
 	defer release()
 	handshakes.WithLabelValues("ok").Inc() // now, not when the socket ends
-	s.Sockets.Serve(c.Response(), r, ses)
+	s.Sockets.Serve(c.Response(), r, ses, c.RealIP())
 	return nil
 }
 
@@ -245,7 +246,7 @@ func (s *Server) rooms(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	rooms, err := s.Directory.List(c.Request().Context(), ses.User)
+	rooms, err := s.Directory.List(c.Request().Context(), s.Sockets.Actor(ses, c.RealIP()))
 	if err != nil {
 		return err
 	}
@@ -267,7 +268,7 @@ func (s *Server) events(c echo.Context) error {
 			return chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
 		}
 	}
-	events, err := s.Sockets.History(c.Request().Context(), ses.User, room, c.QueryParam("before"), limit)
+	events, err := s.Sockets.History(c.Request().Context(), s.Sockets.Actor(ses, c.RealIP()), room, c.QueryParam("before"), limit)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,10 @@ func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) {
 func (p *parts) List(context.Context, string) ([]session.Login, error) { return nil, p.err }
 func (p *parts) EndOf(context.Context, string, ...string) error        { return p.err }
 func (p *parts) Write(context.Context, audit.Entry) error              { return p.err }
-func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session) {
+func (p *parts) Actor(ses session.Session, address string) chat.Actor {
+	return chat.Actor{Name: ses.User, Address: address}
+}
+func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string) {
 	w.WriteHeader(http.StatusNoContent) // stands for the upgrade
 }
 func (p *parts) Reserve(user string, from netip.Addr) (func(), error) {
@@ -64,7 +67,7 @@ func (p *parts) Reserve(user string, from netip.Addr) (func(), error) {
 }
 func (p *parts) Admit(context.Context, netip.Addr) error      { return p.err }
 func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append(p.ended, login) }
-func (p *parts) History(ctx context.Context, user string, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
+func (p *parts) History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
 	return nil, p.err
 }
 func (p *parts) Deaf() (time.Duration, bool) { return p.deaf, !p.never }
@@ -75,7 +78,7 @@ type (
 	names struct{ p *parts }
 )
 
-func (r rooms) List(context.Context, string) ([]chat.RoomInfo, error) {
+func (r rooms) List(context.Context, chat.Actor) ([]chat.RoomInfo, error) {
 	return []chat.RoomInfo{}, r.p.err
 }
 func (n names) Find(ctx context.Context, name string) (account.Account, error) {
@@ -347,7 +350,7 @@ func TestAFaultEndsOneRequestOnly(t *testing.T) {
 
 type panics struct{}
 
-func (panics) List(context.Context, string) ([]chat.RoomInfo, error) { panic("a fault") }
+func (panics) List(context.Context, chat.Actor) ([]chat.RoomInfo, error) { panic("a fault") }
 
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	s, _ := newServer(t)

@@ -57,7 +57,7 @@ func testPrivate(t *testing.T, c *cluster.Cluster) {
 	}
 	alice.ok("invite", fields{"room": room, "user": "pr-bob"}) // again changes nothing
 	members := func(w *wire) string { return fmt.Sprint(w.ok("members", fields{"room": room})["members"]) }
-	if got := members(carol); got != "[map[owner:true user:pr-alice] map[user:pr-bob] map[user:pr-carol]]" {
+	if got := members(carol); got != "[map[owner:true role:owner user:pr-alice] map[user:pr-bob] map[user:pr-carol]]" {
 		t.Errorf("members are %s", got)
 	}
 	bob.ok("send", fields{"room": room, "key": "1", "text": "thanks"})
@@ -98,7 +98,7 @@ func testPrivate(t *testing.T, c *cluster.Cluster) {
 	// The owner goes, and the next one owns it; with the last one the history goes.
 	alice.ok("leave", fields{"room": room})
 	keptOut(alice)
-	if got := members(carol); got != "[map[owner:true user:pr-carol]]" {
+	if got := members(carol); got != "[map[owner:true role:owner user:pr-carol]]" {
 		t.Errorf("members are %s", got)
 	}
 	carol.ok("leave", fields{"room": room})

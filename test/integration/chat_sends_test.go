@@ -142,6 +142,7 @@ func testEdit(t *testing.T, c *cluster.Cluster) {
 	const room = "ed-room"
 	alice := guest(t, c.Instances()[0].URL(), "ed-alice").connect(t)
 	bob := guest(t, c.Instances()[1].URL(), "ed-bob").connect(t)
+	alice.ok("join", fields{"room": room}) // and owns it
 	bob.ok("join", fields{"room": room})
 	first := alice.ok("send", fields{"room": room, "key": "1", "text": "helo"})["event"]
 	foreign := alice.ok("send", fields{"room": "ed-other", "key": "1", "text": "elsewhere"})["event"]
