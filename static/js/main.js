@@ -23,6 +23,8 @@ const TYPING_MS = 3_000;
 const UNSEEN_MS = 500;
 /** Until the server says it. */
 const LIMIT = 4_000;
+/** How long a new login's cookie may be under way when the end of the former one is heard. */
+const NEW_LOGIN_MS = 500;
 
 const user = document.body.dataset['user'] ?? '';
 let instance = document.body.dataset['instance'] ?? '';
@@ -79,7 +81,8 @@ const connection = new Connection(
       if (idle.away) await sayAway(ask);
       await rooms.resume(ask);
     },
-    out: () => location.assign('/login'),
+    // Where another tab has made a new login, the server leads from there back to here.
+    out: () => setTimeout(() => location.assign(`/login${location.hash}`), NEW_LOGIN_MS),
     stranger: () => location.reload(),
   },
 );

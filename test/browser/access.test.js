@@ -47,6 +47,17 @@ for (const viewport of [WIDE, NARROW]) {
     await good(page, 'login with an error');
     await page.goto(`${system.url}/nothing`);
     await good(page, 'not found');
+    await page.goto(`${system.url}/register`);
+    await page.fill('#username', fresh('alice'));
+    await page.fill('#password', 'short');
+    await page.click('.card button');
+    await page.waitForSelector('#error');
+    await good(page, 'an account, with an error');
+    await page.fill('#password', 'seven owls skate on marmalade');
+    await page.click('.card button');
+    await page.waitForSelector('body[data-state=live]');
+    await page.goto(`${system.url}/account`);
+    await good(page, 'account');
   });
 
   test(`${viewport.width} wide: nothing serious on the chat, whatever is open and whatever fails`, async () => {

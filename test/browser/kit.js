@@ -113,7 +113,7 @@ export class Tab {
   /** Goes to the page, and logs in where it is asked to. */
   async enter(name) {
     await this.page.goto(this.url);
-    if (this.page.url().endsWith('/login')) {
+    if (new URL(this.page.url()).pathname === '/login') {
       await this.page.fill('#username', name);
       await this.page.click('.card button');
     }

@@ -299,3 +299,68 @@ test('light: the first load is small, the second nearly nothing, messages are th
     assertContent([tab]);
   }
 });
+
+test('a guest makes an account: the name, the conversations and what is not sent yet stay, and the account is theirs alone', async () => {
+  const name = fresh('alice');
+  const alice = await person(browser, system.url, name);
+  const room = fresh('room');
+  await alice.goto(room);
+  await alice.say('as a guest');
+  await alice.sees('as a guest');
+  const other = await person(browser, system.url, name);
+  const second = new Tab(await alice.page.context().newPage(), system.url);
+  const { page } = second;
+  await page.goto(system.url);
+  await second.live();
+  await page.click('.me-text a');
+  await page.click('text=Create an account');
+  assert.equal(await page.inputValue('#username'), name);
+  await page.fill('#password', 'password');
+  await page.click('.card button');
+  await page.locator('#error', { hasText: 'at least 15 characters' }).waitFor();
+  await alice.page.fill('#text', 'half a sent');
+  await page.fill('#password', 'seven owls skate on marmalade');
+  await page.click('.card button');
+  await second.live();
+  // The tab that was open comes back by itself, and the other browser does not.
+  await other.page.waitForURL(/\/login/);
+  await alice.live();
+  await alice.titled(room);
+  assert.equal(await alice.page.inputValue('#text'), 'half a sent');
+  await alice.say('as its owner');
+  await alice.shows(['as a guest', 'as its owner']);
+
+  await other.page.fill('#username', name);
+  await other.page.click('.card button');
+  await other.page.locator('#error', { hasText: 'belongs to somebody' }).waitFor();
+  await other.page.fill('#password', 'seven owls skate on marmalade');
+  await other.page.click('.card button');
+  await other.live();
+
+  // Where one is logged in, and out again.
+  await page.click('.me-text a');
+  assert.equal(await page.locator('.logins li').count(), 2);
+  await page.locator('.logins li', { hasNotText: 'this one' }).getByRole('button').click();
+  await page.locator('[role=status]', { hasText: 'Logged out there' }).waitFor();
+  assert.equal(await page.locator('.logins li').count(), 1);
+  await other.page.waitForURL(/\/login/);
+
+  await page.fill('#old', 'seven owls skate on marmalade');
+  await page.fill('#new', 'eight bats juggle with gravel');
+  await page.locator('button', { hasText: 'Change password' }).click();
+  await page.locator('[role=status]', { hasText: 'password was changed' }).waitFor();
+  await alice.live();
+  await page.fill('#delete-password', 'eight bats juggle with gravel');
+  await page.locator('button.bad').click();
+  await page.waitForURL(/\/login/);
+  await alice.page.waitForURL(/\/login/);
+  const bob = await person(browser, system.url, fresh('bob'));
+  await bob.goto(room);
+  await until('the name is gone', async () => {
+    await bob.page.reload();
+    await bob.sees('as its owner');
+    return (await bob.page.locator('.by .name', { hasText: 'Deleted account' }).count()) > 0;
+  });
+  await bob.shows(['as a guest', 'as its owner']);
+  assertContent([alice, bob]); // the others were refused, which a browser complains about
+});
