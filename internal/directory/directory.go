@@ -166,7 +166,7 @@ func (d *Directory) make(ctx context.Context, who chat.Actor, room chat.Room) (m
 	owner := who.Name
 	if room == chat.General {
 		owner = ""
-	} else if wait, err := d.tooMany(ctx, who.Name, "made", roomEvery, roomsAtOnce); err != nil {
+	} else if wait, err := d.tooMany(ctx, who.Name, roomsMade, roomEvery, roomsAtOnce); err != nil {
 		return false, false, err
 	} else if wait > 0 && !who.Admin {
 		return false, false, errManyMade
@@ -194,7 +194,7 @@ func (d *Directory) make(ctx context.Context, who chat.Actor, room chat.Room) (m
 // Begin counts that user begins a direct conversation. It returns a *chat.Error if they
 // began too many.
 func (d *Directory) Begin(ctx context.Context, user string) error {
-	wait, err := d.tooMany(ctx, user, "begun", directEvery, directsAtOnce)
+	wait, err := d.tooMany(ctx, user, directsBegun, directEvery, directsAtOnce)
 	if err == nil && wait > 0 {
 		return &chat.Error{Code: chat.CodeTooFast, Message: "You began many conversations: wait a moment before the next.", RetryAfter: wait}
 	}
@@ -229,7 +229,7 @@ func (d *Directory) Forget(ctx context.Context, user string) error {
 			return err
 		}
 	}
-	for _, key := range []string{readKey(user), mutedKey(user), bannedKey(user), listKey(user)} {
+	for _, key := range []string{readKey(user), mutedKey(user), bannedKey(user), paceKey(user, roomsMade), paceKey(user, directsBegun), listKey(user)} {
 		if err := d.rdb.Del(ctx, key).Err(); err != nil {
 			return chat.Unavailable("forget person", err)
 		}

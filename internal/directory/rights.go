@@ -531,9 +531,17 @@ if wait > 0 then return wait end
 redis.call('SET', KEYS[1], string.format('%.0f', idle), 'PX', idle - now)
 return 0`)
 
+// What is counted by pace.
+const (
+	roomsMade    = "made"
+	directsBegun = "begun"
+)
+
+func paceKey(user, what string) string { return "chatd:user:{" + user + "}:" + what }
+
 // tooMany returns how long user must wait until they may do another of what, 0 for not.
 func (d *Directory) tooMany(ctx context.Context, user, what string, each time.Duration, burst int) (time.Duration, error) {
-	wait, err := pace.Run(ctx, d.rdb, []string{"chatd:user:{" + user + "}:" + what}, each.Milliseconds(), burst).Int64()
+	wait, err := pace.Run(ctx, d.rdb, []string{paceKey(user, what)}, each.Milliseconds(), burst).Int64()
 	if err != nil {
 		return 0, chat.Unavailable("count "+what, err)
 	}
