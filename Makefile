@@ -66,6 +66,7 @@ staticcheck:
 .PHONY: unit
 unit: ## all tests without other processes, under the race detector
 	go test -race -shuffle=on ./...
+	go test -count=1 -run Alloc ./internal/chat ./internal/room
 
 .PHONY: sim
 sim: ## the deterministic simulation, SEEDS=10000
@@ -74,6 +75,10 @@ sim: ## the deterministic simulation, SEEDS=10000
 .PHONY: integration
 integration: ## tests with real Redis, HAProxy and instances
 	go test -tags integration -shuffle=on -parallel 4 -count=1 -timeout 10m ./internal/cluster ./test/integration
+
+.PHONY: microbench
+microbench: ## what a message costs in each part, ten times over, for benchstat
+	@go test -run '^$$' -bench . -count 10 ./internal/chat ./internal/feed ./internal/room
 
 .PHONY: drill
 drill: ## makes things fail under people who chat, and counts their messages: a few minutes (DRILL='-people 200 -report out.html')

@@ -246,7 +246,7 @@ type Roster struct {
 	Away []string `json:"away,omitempty"`
 }
 
-// Answers to requests. Type and ID are set by Encode.
+// Answers to requests.
 type (
 	// Joined answers join. Heads and Fresh are for universe. Role is the person's, ""
 	// for a plain member.

@@ -32,21 +32,26 @@ func EachRedis(t *testing.T, test func(t *testing.T, rdb *redis.Client)) {
 		t.Log("redis-server is not installed: its half is left to make test, which installs it")
 		return
 	}
-	t.Run("redis-server", func(t *testing.T) {
-		dir, err := os.MkdirTemp("", "redis") // t.TempDir may be too long for a socket's path
-		if err != nil {
-			t.Fatal(err)
-		}
-		socket := filepath.Join(dir, "s")
-		cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait(); os.RemoveAll(dir) })
-		rdb := client(t, &redis.Options{Network: "unix", Addr: socket})
-		Eventually(t, "redis-server answers", func() bool { return rdb.Ping(t.Context()).Err() == nil })
-		test(t, rdb)
-	})
+	t.Run("redis-server", func(t *testing.T) { test(t, Real(t)) })
+}
+
+// Real starts a redis-server for the test, which forgets all, and a client that does
+// not repeat commands.
+func Real(t testing.TB) *redis.Client {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "redis") // t.TempDir may be too long for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait(); os.RemoveAll(dir) })
+	rdb := client(t, &redis.Options{Network: "unix", Addr: socket})
+	Eventually(t, "redis-server answers", func() bool { return rdb.Ping(t.Context()).Err() == nil })
+	return rdb
 }
 
 func client(t testing.TB, opts *redis.Options) *redis.Client {
