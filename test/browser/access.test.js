@@ -153,7 +153,11 @@ for (const viewport of [WIDE, NARROW]) {
     await go(room);
     await tab.offline();
     await tab.say('waits');
-    await page.clock.runFor(10_000);
+    await page.clock.runFor(2_000);
+    await page.locator('#pill').getByText('offline').waitFor();
+    const moves = () => document.getAnimations().filter(({ effect }) => effect.getTiming().duration > 0).length;
+    assert.equal(await page.evaluate(moves), 0, 'nothing moves for who wants it so');
+    await page.clock.runFor(8_000);
     await page.waitForSelector('#bar.shown');
     await good(page, 'offline');
     await tab.online();

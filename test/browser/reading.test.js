@@ -160,6 +160,46 @@ async function scrolled(tab, by, count) {
   };
 }
 
+test('messages are grouped by author and time, days are divided, each has its exact time, in the reader\'s own way', async () => {
+  const room = fresh('room');
+  const at = (time) => `2025-03-${time}:00.000Z`;
+  const said = [
+    ['anna', at('03T10:00'), 'one'], ['anna', at('03T10:04'), 'two'], // a group
+    ['anna', at('03T10:30'), 'three'], // later
+    ['bert', at('03T10:31'), 'four'], // by another
+    ['bert', at('04T10:31'), 'five'], // on another day
+    ['bert', at('04T10:32'), 'שלום world'],
+  ];
+  await redis(system.redis().addr, 'EVAL', `
+    local prev = ''
+    for i = 1, #ARGV - 1, 3 do
+      local event = (i + 2) / 3 .. '-7'
+      local json = cjson.encode({ type = 'message', room = ARGV[#ARGV], seq = (i + 2) / 3, event = event, prev = prev, from = ARGV[i],
+        at = ARGV[i + 1], key = 'k' .. i, text = ARGV[i + 2] })
+      redis.call('XADD', 'chatd:{' .. ARGV[#ARGV] .. '}:feed', event, 'p', prev, 'e', json)
+      prev = event
+    end`, '0', ...said.flat(), room);
+  for (const [locale, days, exact, when] of [
+    ['en-GB', ['3 March 2025', '4 March 2025'], 'Monday, 3 March 2025 at 10:04:00', '10:04'],
+    ['de-DE', ['3. März 2025', '4. März 2025'], 'Montag, 3. März 2025 um 10:04:00', '10:04'],
+    ['en-US', ['March 3, 2025', 'March 4, 2025'], 'Monday, March 3, 2025 at 10:04:00 AM', '10:04 AM'],
+  ]) {
+    const alice = await person(browser, system.url, fresh('alice'), { locale, timezoneId: 'UTC' });
+    await alice.goto(room);
+    await alice.shows(said.map(([, , text]) => text));
+    assert.deepEqual(await alice.page.locator('.day').allTextContents(), days);
+    assert.deepEqual(await alice.page.locator('.line.first .text').allTextContents(), ['one', 'three', 'four', 'five']);
+    const time = alice.page.locator('.line', { hasText: 'two' }).locator('time');
+    assert.equal((await time.getAttribute('title')).replaceAll('\u202f', ' '), exact);
+    assert.equal((await time.textContent()).replaceAll('\u202f', ' '), when);
+    await alice.line('two').hover();
+    await until('it shows beside the line', () => time.evaluate((time) => getComputedStyle(time).opacity === '1'));
+    assert.equal(await alice.line('שלום world').evaluate((text) => getComputedStyle(text).direction), 'rtl');
+    assertContent([alice]);
+    await alice.page.context().close();
+  }
+});
+
 test('10,000 messages: scrolled through smoothly, with what is on the page and in memory bounded', async (t) => {
   const room = fresh('room');
   // As append.lua would have kept them, at once.

@@ -49,7 +49,11 @@ export async function startSystem(variables = {}) {
     /** Where Redis keeps its data. */
     redisDir: join(dir, 'redis'),
     /** Sends a signal to an instance. */
-    signal: (name, signal) => process.kill(instance(name).pid, signal),
+    signal: (name, signal) => {
+      const { pid } = instance(name);
+      if (pid === 0) throw new Error(`${name} does not run`); // 0 would be the test itself, and all that it started
+      process.kill(pid, signal);
+    },
     /** Ends everything and waits for it. */
     async stop() {
       up.stdin.end();

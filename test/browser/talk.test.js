@@ -137,6 +137,8 @@ test('on a phone a tap on a message shows what can be done with it', async () =>
 test('Markdown is shown as what it means, markup of others never; long texts fold; who is spoken to sees it', async () => {
   const { alice, bob } = await two();
   const name = await bob.page.textContent('.me-name');
+  const elsewhere = [];
+  bob.page.on('request', (request) => request.url().startsWith(system.url) || elsewhere.push(request.url()));
   await alice.say(`**Bold**, *it*, ~~no~~ and \`<b>\` for @${name}: [notes](https://example.org/a)`);
   const line = bob.page.locator('.line.to-me');
   await line.waitFor();
@@ -151,6 +153,11 @@ test('Markdown is shown as what it means, markup of others never; long texts fol
   assert.deepEqual(await blocks.locator('li').allTextContents(), ['one', 'twohalf', 'half']);
   assert.equal(await blocks.locator('pre').textContent(), 'let a = "<script>";');
   assert.equal(await bob.page.locator('.line img, .line script, .line b').count(), 0);
+
+  await alice.say('![a picture](https://example.org/a.png) <https://example.org/b.png>');
+  await bob.page.locator('.line .text', { hasText: 'a picture' }).waitFor();
+  assert.equal(await bob.page.locator('.line img').count(), 0);
+  assert.deepEqual(elsewhere, [], 'nothing is fetched from elsewhere');
 
   await alice.say(Array.from({ length: 60 }, (_, i) => `line ${i}`).join('\n'));
   const long = bob.page.locator('.line').last();
@@ -253,6 +260,25 @@ test('a reaction that is refused says so, and can be discarded', async () => {
   await refused.getByText('Discard').click();
   await refused.waitFor({ state: 'detached' });
   assertContent([alice, bob], { unreachable: true });
+});
+
+test('who types is shown to others, until the message comes, or for some seconds', async () => {
+  const { bob, room } = await two();
+  const alice = await person(browser, system.url, fresh('alice'), { timed: true });
+  await alice.goto(room);
+  const name = await bob.page.textContent('.me-name');
+  const typing = alice.page.locator('#typing');
+  await bob.page.locator('#text').pressSequentially('hm');
+  await typing.getByText(`${name} is typing…`).waitFor();
+  await bob.page.press('#text', 'Enter');
+  await alice.sees('hm');
+  assert.equal(await typing.textContent(), '');
+  await bob.page.locator('#text').pressSequentially('and');
+  await typing.getByText(`${name} is typing…`).waitFor();
+  await bob.page.context().close(); // in the middle of a word
+  await alice.page.clock.runFor(8_000);
+  await until('it does not linger', async () => (await typing.textContent()) === '');
+  assertContent([alice, bob]);
 });
 
 test('names and emoji are completed, by keys and by touch, and what is whole is sent', async () => {
