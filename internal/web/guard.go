@@ -19,7 +19,7 @@ import (
 // code, no frames, and no text that becomes markup.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
-	"require-trusted-types-for 'script'; trusted-types 'none'"
+	"require-trusted-types-for 'script'; trusted-types 'none'; report-uri /report"
 
 // documentHeaders mean something for pages only; an image can be one.
 var documentHeaders = []string{"Content-Security-Policy", "Cross-Origin-Opener-Policy", "Permissions-Policy", "Referrer-Policy"}
@@ -77,7 +77,11 @@ func plainBody(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if r.Header.Get("Content-Encoding") != "" || err != nil || kind != "application/x-www-form-urlencoded" {
+		want := "application/x-www-form-urlencoded"
+		if c.Path() == "/report" {
+			want = reportKind
+		}
+		if r.Header.Get("Content-Encoding") != "" || err != nil || kind != want {
 			return echo.ErrUnsupportedMediaType
 		}
 		return next(c)

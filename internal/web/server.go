@@ -96,8 +96,9 @@ type Server struct {
 	Options
 	echo     *echo.Echo
 	pages    *pages
-	leaving  atomic.Bool // readyz says so
-	draining atomic.Bool // and so does all that others can do
+	leaving  atomic.Bool  // readyz says so
+	draining atomic.Bool  // and so does all that others can do
+	reported atomic.Int64 // the second of the last report that was logged
 }
 
 // New returns a server, or an error if the pages do not parse.
@@ -122,6 +123,7 @@ func New(opts Options) (*Server, error) {
 	e.GET("/favicon.ico", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
 
 	e.GET("/.well-known/security.txt", s.securityText)
+	e.POST("/report", s.report)
 
 	people := e.Group("", s.turnAway, timeout)
 	people.GET("/", s.chatPage)

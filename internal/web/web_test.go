@@ -500,6 +500,40 @@ func TestBodiesAreFormsOnly(t *testing.T) {
 	}
 }
 
+// Anybody can report anything: it is counted under a word of ours, and one line a second
+// is logged, in which theirs is quoted.
+func TestReportsAreCountedAndNotBelieved(t *testing.T) {
+	s, _ := newServer(t)
+	var log strings.Builder
+	s.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	send := func(kind, body string) int {
+		r := httptest.NewRequest("POST", "/report", strings.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return w.Code
+	}
+	for range 50 {
+		if code := send("application/csp-report", `{"csp-report":{"violated-directive":"script-src-elem 'self'","blocked-uri":"x\n{\"level\":\"ERROR\"}`+strings.Repeat("x", 500)+`"}}`); code != 204 {
+			t.Fatalf("a report: %d", code)
+		}
+	}
+	if lines := strings.Count(log.String(), "\n"); lines < 1 || lines > 3 || strings.Contains(log.String(), strings.Repeat("x", 101)) || strings.Contains(log.String(), `"level":"ERROR"`) {
+		t.Errorf("%d lines: %s", lines, log.String())
+	}
+	for body, want := range map[string]int{
+		``: 400, `x`: 400, `[]`: 400, `{}`: 204, `{"csp-report":{"violated-directive":"no such","blocked-uri":"y"}}`: 204, `{"csp-report":7}`: 400,
+		strings.Repeat("[", 10000): 400, `{"csp-report":{"blocked-uri":"` + strings.Repeat("x", 20000) + `"}}`: 413,
+	} {
+		if code := send("application/csp-report", body); code != want && !(body == "" && code == 204) {
+			t.Errorf("%.40s: %d, want %d", body, code, want)
+		}
+	}
+	if code := send("application/x-www-form-urlencoded", "x=y"); code != 415 {
+		t.Errorf("a form: %d", code)
+	}
+}
+
 // What changes anything is a POST, and each route has been looked at for it.
 func TestReadingChangesNothing(t *testing.T) {
 	s, p := newServer(t)

@@ -5,7 +5,7 @@ import { Connection } from './connection.js';
 import { Idle } from './idle.js';
 import { Marks } from './marks.js';
 import { Members } from './members.js';
-import { Notices } from './notices.js';
+import { brief, Notices } from './notices.js';
 import { Outbox, requestOf } from './outbox.js';
 import { Patience } from './patience.js';
 import { FinalError, UNIVERSE, newKey } from './protocol.js';
@@ -130,7 +130,7 @@ const notices = new Notices({
     const direct = room.startsWith('@');
     const icon = /** @type {HTMLLinkElement | null} */ (document.querySelector('link[rel=icon]'))?.href ?? '';
     const title = direct ? message.from : text.noticeIn(message.from, room);
-    return notify(title, { body: text.notice(message.text, count), tag: `${user} ${room}`, icon, click: () => void open(room) });
+    return notify(title, { body: text.notice(brief(message.text), count), tag: `${user} ${room}`, icon, click: () => void open(room) });
   },
   play: chime,
 });

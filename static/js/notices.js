@@ -12,6 +12,18 @@ const KEEP = 1_000;
 /** What is read within this time, here or on another device, is not told, in milliseconds. */
 const WAIT_MS = 600;
 
+/** The most code points of a message that a notice shows: some desktops draw all of them. */
+const LENGTH = 200;
+
+/**
+ * The beginning of a text, as a notice shows it.
+ * @param {string} text
+ */
+export function brief(text) {
+  const letters = [...text.slice(0, 2 * LENGTH + 2)];
+  return letters.length > LENGTH ? `${letters.slice(0, LENGTH).join('')}…` : text;
+}
+
 export class Notices {
   #user;
   #locks;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Notices } from '../../static/js/notices.js';
+import { brief, Notices } from '../../static/js/notices.js';
 import { chosen, cookieOf, readSettings } from '../../static/js/settings.js';
 import { Clock, settle } from './kit.js';
 
@@ -143,4 +143,11 @@ test('settings: what is not there or makes no sense is as nobody chose it, and a
   assert.equal(chosen('othertheme=dark', 'theme'), '');
   assert.match(cookieOf('lang', 'de'), /^lang=de; Path=\/; Max-Age=\d{8}; SameSite=Lax$/);
   assert.match(cookieOf('lang', ''), /Max-Age=0/);
+});
+
+test('a notice shows the beginning of a long text, and no half letter', () => {
+  assert.equal(brief('short'), 'short');
+  assert.equal(brief('x'.repeat(200)), 'x'.repeat(200));
+  assert.equal(brief('x'.repeat(4000)), `${'x'.repeat(200)}…`);
+  assert.equal(brief('𝄞'.repeat(201)), `${'𝄞'.repeat(200)}…`);
 });
