@@ -30,8 +30,8 @@ import (
 // TestChat holds one cluster to the contract where nothing fails. Its parts run
 // beside one another: each uses names and rooms of its own.
 func TestChat(t *testing.T) {
-	c := startCluster(t, 3, "CHATD_WINDOW=20", "CHATD_HISTORY=500")
-	for _, part := range slices.Concat(loginTests, accountTests, roomTests, sendTests, inputTests) {
+	c := startCluster(t, 3, "CHATD_WINDOW=20", "CHATD_HISTORY=500", rightsAdmins)
+	for _, part := range slices.Concat(rightsTests, loginTests, accountTests, roomTests, sendTests, inputTests) {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
 			part.run(t, c)
