@@ -7,7 +7,7 @@
 //	                       parameters; since, Unix ms; gone, of an account that was deleted, whose name nobody gets
 //	chatd:erasing          set: the names of deleted accounts that may still stand somewhere
 //	chatd:device:HASH      set: the names that a browser has logged in with, by the hash of what it keeps
-//	chatd:{tries}:…        how often somebody tried lately, see throttle.lua
+//	chatd:{tries}:…        how often somebody tried lately, see package throttle
 //
 // What was checked may change before the login is made. So whoever makes one looks
 // afterwards whether the account still has the version that was checked ([Accounts.Find]).
@@ -27,6 +27,7 @@ import (
 
 	"chatd/internal/audit"
 	"chatd/internal/chat"
+	"chatd/internal/throttle"
 )
 
 // Codes of errors, beside those of package chat.
@@ -124,7 +125,7 @@ func (a *Accounts) Register(ctx context.Context, from From, name, password strin
 	} else if known.Exists() {
 		return Account{}, errTaken
 	}
-	if _, err := a.try(ctx, from.registers()); err != nil {
+	if err := a.try(ctx, from.registers()); err != nil {
 		return Account{}, err
 	}
 	hash, err := a.hash(ctx, password)
@@ -155,8 +156,8 @@ func (a *Accounts) Check(ctx context.Context, from From, name, password string) 
 	if err != nil {
 		return Account{}, err
 	}
-	back, err := a.try(ctx, from.logsIn(name, known))
-	if err != nil {
+	buckets := from.logsIn(name, known)
+	if err := a.try(ctx, buckets); err != nil {
 		return Account{}, err
 	}
 	account, hash, err := a.find(ctx, name)
@@ -182,7 +183,7 @@ func (a *Accounts) Check(ctx context.Context, from From, name, password string) 
 		}
 		return Account{}, errWrong
 	}
-	if err := back(); err != nil {
+	if err := throttle.GiveBack(ctx, a.rdb, buckets...); err != nil {
 		return Account{}, err
 	}
 	if *with != params {

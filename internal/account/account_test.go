@@ -267,34 +267,6 @@ func TestGuessing(t *testing.T) {
 	})
 }
 
-func TestTriesComeBack(t *testing.T) {
-	rdb, m := chattest.Embedded(t)
-	a := New(rdb, audit.New(rdb, 1000), 15)
-	now := time.Now()
-	m.SetTime(now)
-	bucket := []bucket{{"x", 3, 10 * time.Second}}
-	take := func() time.Duration {
-		_, err := a.try(t.Context(), bucket)
-		var told *chat.Error
-		if errors.As(err, &told) {
-			return told.RetryAfter
-		}
-		return 0
-	}
-	var waits []time.Duration
-	for range 4 {
-		waits = append(waits, take())
-	}
-	m.SetTime(now.Add(4 * time.Second))
-	waits = append(waits, take())
-	m.SetTime(now.Add(11 * time.Second))
-	waits = append(waits, take(), take())
-	want := []time.Duration{0, 0, 0, 10 * time.Second, 6 * time.Second, 0, 9 * time.Second}
-	if !slices.Equal(waits, want) {
-		t.Fatalf("waits %v, want %v", waits, want)
-	}
-}
-
 func TestHashesWaitTheirTurn(t *testing.T) {
 	rdb, _ := chattest.Embedded(t)
 	a := New(rdb, audit.New(rdb, 1000), 15)

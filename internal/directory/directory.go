@@ -9,7 +9,7 @@
 //	chatd:user:{NAME}:rooms  set: the rooms on a person's list, direct conversations included
 //	chatd:{ROOM}:members     hash NAME -> role (chat.Members)
 //	chatd:user:{NAME}:banned set: public rooms in which the person may be banned; whether they are is in members
-//	chatd:user:{NAME}:made   string: how fast the person makes public rooms (pace)
+//	chatd:user:{NAME}:made   string: how fast the person makes public rooms (package throttle)
 //	chatd:user:{NAME}:begun  string: how fast the person begins direct conversations
 //	chatd:user:{NAME}:muted  set: the rooms of whose news the person wants no notice
 //	chatd:user:{NAME}:read   hash ROOM -> "EVENT BACK": the last event that the person has read, and how often they
@@ -37,9 +37,9 @@ const (
 	maxListed = 1000
 	// A person makes so many public rooms at once, and then one each time; so it is
 	// with the direct conversations that they begin, which come onto others' lists.
-	roomsAtOnce   = 50
-	roomEvery     = 15 * time.Minute
-	directsAtOnce = 50
+	roomsAtOnce   = 200
+	roomEvery     = 5 * time.Minute
+	directsAtOnce = 200
 	directEvery   = time.Minute
 	// keep is how long the list and the read positions of a person last who is not
 	// seen any more.

@@ -12,6 +12,7 @@ import (
 
 	"chatd/internal/audit"
 	"chatd/internal/chat"
+	"chatd/internal/throttle"
 )
 
 const (
@@ -518,20 +519,7 @@ func (d *Directory) Remove(ctx context.Context, who chat.Actor, room chat.Room) 
 	return nil
 }
 
-// pace lets somebody do a thing so many times at once, and then once in a while. KEYS[1]
-// when they will have been idle long enough for all of it, Unix ms; ARGV[1] the while,
-// ms; ARGV[2] how many times. Output: 0, or how long to wait, ms. Atomic, so that two at
-// once count twice.
-var pace = redis.NewScript(`
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local idle = math.max(now, tonumber(redis.call('GET', KEYS[1]) or now)) + ARGV[1]
-local wait = idle - now - ARGV[1] * ARGV[2]
-if wait > 0 then return wait end
-redis.call('SET', KEYS[1], string.format('%.0f', idle), 'PX', idle - now)
-return 0`)
-
-// What is counted by pace.
+// What is counted of a person.
 const (
 	roomsMade    = "made"
 	directsBegun = "begun"
@@ -541,9 +529,5 @@ func paceKey(user, what string) string { return "chatd:user:{" + user + "}:" + w
 
 // tooMany returns how long user must wait until they may do another of what, 0 for not.
 func (d *Directory) tooMany(ctx context.Context, user, what string, each time.Duration, burst int) (time.Duration, error) {
-	wait, err := pace.Run(ctx, d.rdb, []string{paceKey(user, what)}, each.Milliseconds(), burst).Int64()
-	if err != nil {
-		return 0, chat.Unavailable("count "+what, err)
-	}
-	return time.Duration(wait) * time.Millisecond, nil
+	return throttle.Take(ctx, d.rdb, throttle.Bucket{Key: paceKey(user, what), Holds: burst, Each: each})
 }

@@ -371,7 +371,7 @@ func TestNobodyMakesTooMuchAlone(t *testing.T) {
 		d := newDirectory(rdb)
 		made, begun := 0, 0
 		var refused *chat.Error
-		for i := range 100 {
+		for i := range 250 {
 			switch _, err := d.Join(t.Context(), as("mallory"), chat.Room(fmt.Sprint("r", i))); {
 			case err == nil:
 				made++
@@ -385,16 +385,16 @@ func TestNobodyMakesTooMuchAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if made != 50 || begun != 50 {
+		if made != 200 || begun != 200 {
 			t.Fatalf("made %d rooms and began %d conversations", made, begun)
 		}
-		if rooms, err := d.Public(t.Context()); err != nil || len(rooms) != 50 {
+		if rooms, err := d.Public(t.Context()); err != nil || len(rooms) != 200 {
 			t.Fatalf("%d rooms, %v", len(rooms), err)
 		}
-		if n := rdb.Exists(t.Context(), "chatd:{r99}:members").Val(); n != 0 {
+		if n := rdb.Exists(t.Context(), "chatd:{r249}:members").Val(); n != 0 {
 			t.Fatal("a room that was not made has an owner")
 		}
-		if _, err := d.Join(t.Context(), as("alice"), "r99"); err != nil {
+		if _, err := d.Join(t.Context(), as("alice"), "r249"); err != nil {
 			t.Fatal(err)
 		}
 	})
