@@ -27,6 +27,7 @@ import (
 	"chatd/internal/config"
 	"chatd/internal/directory"
 	"chatd/internal/feed"
+	"chatd/internal/oidc"
 	"chatd/internal/presence"
 	"chatd/internal/room"
 	"chatd/internal/session"
@@ -93,6 +94,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	rooms := directory.New(store.client, socket.News{}, trail)
 	sessions := session.New(store.client, session.Options{Idle: cfg.SessionIdle, Max: cfg.SessionMax, Secure: web.Secure(cfg.Proxies)})
 	accounts := account.New(store.client, trail, cfg.PasswordMin)
+	var provider web.Provider
+	providerName := ""
+	if cfg.OIDCIssuer != "" {
+		p := oidc.New(oidc.Options{Issuer: cfg.OIDCIssuer, ClientID: cfg.OIDCClientID, ClientSecret: cfg.OIDCClientSecret, Return: cfg.PublicURL + web.ReturnPath})
+		defer p.Close()
+		provider, providerName = p, cfg.OIDCName
+	}
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
 		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets, PerUser: cfg.SocketsPerUser, PerAddr: cfg.SocketsPerAddress, Admit: cfg.Handshakes, SendRate: cfg.SendRate,
@@ -100,6 +108,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	})
 	site, err := web.New(web.Options{
 		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, PasswordMin: cfg.PasswordMin, Hosts: cfg.Hosts, Origins: cfg.Origins, Contact: cfg.SecurityContact, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
+		PublicURL: cfg.PublicURL, Provider: provider, ProviderName: providerName,
 		Sessions: sessions, Accounts: accounts, Audit: trail, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
 	})
 	if err != nil {

@@ -4,7 +4,11 @@
 // Redis holds:
 //
 //	chatd:account:{NAME}   hash: version, another one after each change; password, as argon2id's hash, with its
-//	                       parameters; since, Unix ms; gone, of an account that was deleted, whose name nobody gets
+//	                       parameters, or issuer and subject, of whom an [Identity] owns; since, Unix ms; gone, of an
+//	                       account that was deleted, whose name nobody gets
+//	chatd:identity:HASH    string: the name that an identity owns
+//	chatd:proven:HASH      hash: what a provider said of a browser's person, by the hash of what the browser keeps
+//	chatd:attempt:NAME     string: there once an attempt to log in at a provider has been answered
 //	chatd:erasing          set: the names of deleted accounts that may still stand somewhere
 //	chatd:device:HASH      set: the names that a browser has logged in with, by the hash of what it keeps
 //	chatd:{tries}:…        how often somebody tried lately, see package throttle
@@ -36,12 +40,15 @@ const (
 	CodeTaken  = "name_taken"
 	CodeWeak   = "weak_password"
 	CodeClosed = "no_accounts"
+	// CodeUnproven asks somebody to log in at their provider again.
+	CodeUnproven = "not_confirmed"
 )
 
 var (
-	errWrong = &chat.Error{Code: CodeWrong, Message: "The name or the password is wrong."}
-	errTaken = &chat.Error{Code: CodeTaken, Message: "This name is taken. Choose another one."}
-	errBusy  = &chat.Error{Code: chat.CodeTooFast, Message: "Many people log in right now. Try again in a moment.", RetryAfter: time.Second}
+	errWrong    = &chat.Error{Code: CodeWrong, Message: "The name or the password is wrong."}
+	errTaken    = &chat.Error{Code: CodeTaken, Message: "This name is taken. Choose another one."}
+	errUnproven = &chat.Error{Code: CodeUnproven, Message: "Log in with the login provider once more to confirm this, as the person whose account this is."}
+	errBusy     = &chat.Error{Code: chat.CodeTooFast, Message: "Many people log in right now. Try again in a moment.", RetryAfter: time.Second}
 )
 
 // params are OWASP's (Password Storage Cheat Sheet) with the least memory that two
@@ -59,10 +66,11 @@ var nobody = sync.OnceValue(func() string {
 
 // An Account is what is known of a name. The zero Account is that of a free name.
 type Account struct {
-	Name    string
-	Version string // another one after each change
-	Since   time.Time
-	Gone    bool // deleted; nobody gets the name any more
+	Name     string
+	Version  string // another one after each change
+	Since    time.Time
+	Gone     bool     // deleted; nobody gets the name any more
+	Identity Identity // whose it is, of an account without a password
 }
 
 // Exists says whether the name belongs to somebody, or did.
@@ -99,13 +107,13 @@ func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
 }
 
 func (a *Accounts) find(ctx context.Context, name string) (account Account, hash string, err error) {
-	got, err := a.rdb.HMGet(ctx, accountKey(name), "version", "password", "since", "gone").Result()
+	got, err := a.rdb.HMGet(ctx, accountKey(name), "version", "password", "since", "gone", "issuer", "subject").Result()
 	if err != nil {
 		return Account{}, "", chat.Unavailable("find account", err)
 	}
 	text := func(i int) string { s, _ := got[i].(string); return s }
 	since, _ := strconv.ParseInt(text(2), 10, 64)
-	return Account{Name: name, Version: text(0), Since: time.UnixMilli(since), Gone: text(3) != ""}, text(1), nil
+	return Account{Name: name, Version: text(0), Since: time.UnixMilli(since), Gone: text(3) != "", Identity: Identity{text(4), text(5)}}, text(1), nil
 }
 
 var registerScript = redis.NewScript(`
@@ -261,7 +269,8 @@ func (a *Accounts) hashing(ctx context.Context, f func() error) error {
 var deleteScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'gone', 1)
-redis.call('HDEL', KEYS[1], 'password')
+redis.call('HDEL', KEYS[1], 'password', 'issuer', 'subject')
+if KEYS[2] then redis.call('DEL', KEYS[2]) end
 return 1`)
 
 // Delete ends an account as it was checked. Nobody gets its name any more, and
@@ -274,7 +283,11 @@ func (a *Accounts) Delete(ctx context.Context, from From, was Account) error {
 	if err := a.rdb.SAdd(ctx, erasingKey, was.Name).Err(); err != nil {
 		return chat.Unavailable("delete account", err)
 	}
-	done, err := deleteScript.Run(ctx, a.rdb, []string{accountKey(was.Name)}, was.Version, rand.Text()).Bool()
+	keys := []string{accountKey(was.Name)}
+	if was.Identity != (Identity{}) { // whose person may have another name then
+		keys = append(keys, identityKey(was.Identity))
+	}
+	done, err := deleteScript.Run(ctx, a.rdb, keys, was.Version, rand.Text()).Bool()
 	switch {
 	case err != nil && !errors.Is(err, redis.Nil):
 		return chat.Unavailable("delete account", err)

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -29,6 +30,11 @@ type Config struct {
 	Guests            bool           // may people log in by name alone
 	Accounts          bool           // may people make accounts
 	PasswordMin       int            // the least length of a password, in Unicode code points
+	PublicURL         string         // where people find chatd, as an origin: "" where nothing needs it
+	OIDCIssuer        string         // an OpenID Connect provider at which people may log in; "": none
+	OIDCClientID      string         // what this chat is called there
+	OIDCClientSecret  string         // "" of a public client
+	OIDCName          string         // of the provider, for people
 	Hosts             []string       // the host[:port] by which people reach chatd; none: any
 	Origins           []string       // allowed as a browser sends them, beyond the request's own host
 	SecurityContact   string         // of /.well-known/security.txt, a URL; "": there is none
@@ -50,7 +56,8 @@ type Config struct {
 	LogLevel          slog.Level
 	Dev               bool // static files and templates from the disk, not from the binary
 
-	redisURLFile string
+	redisURLFile   string
+	oidcSecretFile string
 }
 
 func (c *Config) settings() []setting {
@@ -65,6 +72,12 @@ func (c *Config) settings() []setting {
 		{"accounts", "true", "may people make accounts, with a password of their own", boolean(&c.Accounts)},
 		{"password-min", "15", "the least length of a new password in `code points`, 8 to 64", number(&c.PasswordMin, 8, 64)},
 		{"hosts", "", "comma separated `hosts` (chat.example, or with a port that is not the scheme's own) by which people reach chatd; requests for others are refused; empty: any", hosts(&c.Hosts)},
+		{"public-url", "", "`URL` at which people find this chat, such as https://chat.example; needed for a login provider", origin(&c.PublicURL)},
+		{"oidc-issuer", "", "`URL` of an OpenID Connect provider at which people may log in; empty: none", issuer(&c.OIDCIssuer)},
+		{"oidc-client-id", "", "`name` of this chat at the provider", text(&c.OIDCClientID)},
+		{"oidc-client-secret", "", "the chat's `secret` at the provider; better in a file", secret(&c.OIDCClientSecret)},
+		{"oidc-client-secret-file", "", "`file` that holds the secret", text(&c.oidcSecretFile)},
+		{"oidc-name", "", "what the login page calls the provider, in `words`; empty: the issuer's host", text(&c.OIDCName)},
 		{"origins", "", "comma separated `origins` (https://chat.example) allowed beyond the request's own host", origins(&c.Origins)},
 		{"drain", "15s", "how long a drain may take, 1s to 10m", duration(&c.Drain, time.Second, 10*time.Minute)},
 		{"window", "50", "`number` of newest messages sent at a join, 1 to 500", number(&c.Window, 1, 500)},
@@ -132,8 +145,10 @@ func load(args []string, getenv func(string) string, help io.Writer) (Config, er
 			wrong = append(wrong, fmt.Errorf("%s=%q: %w", source, s.printable(value), err))
 		}
 	}
-	if err := c.readRedisURLFile(); err != nil {
-		wrong = append(wrong, err)
+	for _, read := range []func() error{c.readRedisURLFile, c.readOIDCSecretFile} {
+		if err := read(); err != nil {
+			wrong = append(wrong, err)
+		}
 	}
 	if len(wrong) == 0 {
 		wrong = c.contradictions()
@@ -143,6 +158,9 @@ func load(args []string, getenv func(string) string, help io.Writer) (Config, er
 	}
 	if c.Instance == "" {
 		c.Instance = InstanceName(c.Addr)
+	}
+	if u, err := url.Parse(c.OIDCIssuer); err == nil && c.OIDCName == "" {
+		c.OIDCName = u.Hostname()
 	}
 	return c, nil
 }
@@ -156,7 +174,30 @@ func (c *Config) contradictions() []error {
 	if c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
 		wrong = append(wrong, fmt.Errorf("CHATD_ADMIN_ADDR=%q: want another address than CHATD_ADDR", c.AdminAddr))
 	}
+	for _, needed := range []struct{ name, value string }{{"CHATD_OIDC_CLIENT_ID", c.OIDCClientID}, {"CHATD_PUBLIC_URL", c.PublicURL}} {
+		if c.OIDCIssuer != "" && needed.value == "" {
+			wrong = append(wrong, fmt.Errorf("%s=%q: want it set where CHATD_OIDC_ISSUER is", needed.name, ""))
+		}
+	}
 	return wrong
+}
+
+func (c *Config) readOIDCSecretFile() error {
+	if c.oidcSecretFile == "" {
+		return nil
+	}
+	where := fmt.Sprintf("CHATD_OIDC_CLIENT_SECRET_FILE=%q", c.oidcSecretFile)
+	if c.OIDCClientSecret != "" {
+		return fmt.Errorf("%s: want either this or CHATD_OIDC_CLIENT_SECRET, not both", where)
+	}
+	content, err := os.ReadFile(c.oidcSecretFile)
+	if err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	if c.OIDCClientSecret = strings.TrimSpace(string(content)); c.OIDCClientSecret == "" {
+		return fmt.Errorf("%s: want a file that holds a secret, not an empty one", where)
+	}
+	return nil
 }
 
 func (c *Config) readRedisURLFile() error {

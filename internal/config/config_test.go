@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func TestDefaultsAreTheContract(t *testing.T) {
 		t.Errorf("instance %q does not end in the port", c.Instance)
 	}
 	c.Instance = "x"
-	want := "addr=127.0.0.1:8080 admin_addr=127.0.0.1:9080 redis_url=embedded redis_url_file= instance=x guests=true accounts=true password_min=15 hosts= origins= " +
+	want := "addr=127.0.0.1:8080 admin_addr=127.0.0.1:9080 redis_url=embedded redis_url_file= instance=x guests=true accounts=true password_min=15 hosts= public_url= oidc_issuer= oidc_client_id= oidc_client_secret= oidc_client_secret_file= oidc_name= origins= " +
 		"drain=15s window=50 history=10000 audit=100000 session_idle=24h0m0s session_max=720h0m0s text_max=4000 admins= proxies=127.0.0.0/8,::1/128 " +
 		"max_sockets=20000 sockets_per_user=100 sockets_per_address=2000 handshakes=500 send_rate=50 security_contact= log_format=text log_level=info dev=false"
 	if c.String() != want {
@@ -99,6 +100,14 @@ func TestWrongValuesNameTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		{"CHATD_SOCKETS_PER_USER=0", "from 1 to 1000000"},
 		{"CHATD_SECURITY_CONTACT=root@chat.example", "want mailto:"},
 		{"CHATD_SECURITY_CONTACT=javascript:alert(1)", "want mailto:"},
+		{"CHATD_PUBLIC_URL=chat.example", "want one http://"},
+		{"CHATD_PUBLIC_URL=https://chat.example/path", "nothing after it"},
+		{"CHATD_PUBLIC_URL=https://chat.example,https://chat.example.org", "want one http://"},
+		{"CHATD_OIDC_ISSUER=login.example", "want a URL"},
+		{"CHATD_OIDC_ISSUER=http://login.example", "want https://"},
+		{"CHATD_OIDC_ISSUER=https://login.example?tenant=1", "without a query"},
+		{"CHATD_OIDC_CLIENT_SECRET_FILE=/does/not/exist", "no such file"},
+		{"CHATD_OIDC_CLIENT_SECRET_FILE=/dev/null", "not an empty one"},
 		{"CHATD_ORIGINS=chat.example", "want http://"},
 		{"CHATD_ORIGINS=https://chat.example/", "nothing after it"},
 		{"CHATD_ORIGINS=https://*.example", "no *"},
@@ -191,6 +200,44 @@ func TestSampleSecretsAreRefused(t *testing.T) {
 	for _, url := range []string{"redis://chatd:" + samplePassword + "@10.0.0.2:6379", "redis://s1:26379/0?master_name=m&username=chatd&password=" + samplePassword} {
 		if _, err := Load(nil, env("CHATD_REDIS_URL="+url)); err == nil || !strings.Contains(err.Error(), "of your own") {
 			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestALoginProviderNeedsItsOtherSettings(t *testing.T) {
+	all := []string{"CHATD_OIDC_ISSUER=https://login.example/realm/", "CHATD_OIDC_CLIENT_ID=chatd", "CHATD_PUBLIC_URL=HTTPS://Chat.Example:443/"}
+	for i, missing := range []string{"", "CHATD_OIDC_CLIENT_ID=", "CHATD_PUBLIC_URL="} {
+		given := slices.Clone(all)
+		if i > 0 {
+			given = slices.Delete(given, i, i+1)
+		}
+		c, err := Load(nil, env(given...))
+		if i > 0 && (err == nil || !strings.HasPrefix(err.Error(), missing)) {
+			t.Errorf("without %s: %v", missing, err)
+		}
+		if i == 0 && (err != nil || c.OIDCIssuer != "https://login.example/realm/" || c.PublicURL != "https://chat.example") {
+			t.Errorf("%q, %q, %v", c.OIDCIssuer, c.PublicURL, err)
+		}
+	}
+}
+
+func TestTheSecretAtTheProviderIsNeverPrinted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range [][]string{
+		{"CHATD_OIDC_CLIENT_SECRET=hunter2"},
+		{"CHATD_OIDC_CLIENT_SECRET_FILE=" + file},
+		{"CHATD_OIDC_CLIENT_SECRET=hunter2", "CHATD_OIDC_CLIENT_SECRET_FILE=" + file},
+		{"CHATD_OIDC_ISSUER=https://app:hunter2@login.example"},
+	} {
+		c, err := Load(nil, env(set...))
+		if out := fmt.Sprintf("%v %+v %s %v", c, c, c, err); strings.Contains(out, "hunter2") {
+			t.Errorf("%s: printed: %s", set, out)
+		}
+		if both := len(set) > 1; both != (err != nil && strings.Contains(err.Error(), "not both")) || err == nil && c.OIDCClientSecret != "hunter2" {
+			t.Errorf("%s: %v", set, err)
 		}
 	}
 }

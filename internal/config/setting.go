@@ -210,6 +210,60 @@ func contact(p *string) target {
 	}
 }
 
+// origin is one origin, "" for none.
+func origin(p *string) target {
+	var list []string
+	one := origins(&list)
+	return target{
+		set: func(v string) error {
+			if err := one.set(strings.TrimSuffix(v, "/")); err != nil || len(list) > 1 {
+				return errors.New("want one http://host[:port] or https://host[:port], nothing after it")
+			}
+			*p = strings.Join(list, "")
+			return nil
+		},
+		show: func() string { return *p },
+	}
+}
+
+// issuer is a URL as a provider's tokens say it, so nothing in it is changed.
+func issuer(p *string) target {
+	return target{
+		set: func(v string) error {
+			u, err := url.Parse(v)
+			if v != "" && (err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+				return errors.New("want a URL such as https://login.example/realm, without a query")
+			}
+			if v != "" && u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+				return errors.New("want https:// (http:// on this host only): who can change an answer can log in as anybody")
+			}
+			*p = v
+			return nil
+		},
+		show: func() string { return *p },
+		hide: redact, // of one that is refused
+	}
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func secret(p *string) target {
+	hide := func(v string) string {
+		if v == "" {
+			return ""
+		}
+		return "xxxxx"
+	}
+	return target{
+		set:  func(v string) error { *p = v; return nil },
+		show: func() string { return hide(*p) },
+		hide: hide,
+	}
+}
+
 func prefixes(p *[]netip.Prefix) target {
 	return target{
 		set: func(v string) error {

@@ -14,6 +14,7 @@ import (
 	"chatd/internal/account"
 	"chatd/internal/audit"
 	"chatd/internal/chat"
+	"chatd/internal/oidc"
 	"chatd/internal/session"
 )
 
@@ -27,6 +28,16 @@ type Accounts interface {
 	ChangePassword(ctx context.Context, from account.From, was account.Account, password string) (account.Account, error)
 	Delete(ctx context.Context, from account.From, was account.Account) error
 	Remember(ctx context.Context, device, name string) (string, error)
+
+	Owned(ctx context.Context, by account.Identity) (account.Account, error)
+	Adopt(ctx context.Context, from account.From, name string, by account.Identity) (account.Account, error)
+	Return(ctx context.Context, from account.From) error
+	Returned(ctx context.Context, from account.From) error
+	First(ctx context.Context, name string, within time.Duration) (bool, error)
+	Keep(ctx context.Context, p account.Proven, within time.Duration) (token string, err error)
+	Kept(ctx context.Context, token string) (account.Proven, error)
+	Forget(ctx context.Context, token string) error
+	Confirm(ctx context.Context, name string, p account.Proven) (account.Account, error)
 }
 
 var (
@@ -88,8 +99,11 @@ func (s *Server) authenticate(c echo.Context, username, password string) (accoun
 func (s *Server) begin(c echo.Context, who account.Account) error {
 	ctx := c.Request().Context()
 	as := "account"
-	if !who.Exists() {
+	switch {
+	case !who.Exists():
 		as = "guest"
+	case who.Identity != account.Identity{}:
+		as = "provider"
 	}
 	if err := s.note(c, audit.Entry{Action: audit.Login, Actor: who.Name, Detail: as}); err != nil {
 		return err
@@ -115,6 +129,9 @@ func (s *Server) begin(c echo.Context, who account.Account) error {
 	}
 	if err := s.endOthers(c, ses.User, func(other session.Session) bool { return other.Version == who.Version }); err != nil {
 		return err
+	}
+	if (who.Identity != account.Identity{}) {
+		return nil // there is no password to guess
 	}
 	device, err := s.Accounts.Remember(ctx, s.from(c).Device, who.Name)
 	if err != nil {
@@ -205,7 +222,7 @@ func (s *Server) form(c echo.Context, status int, page string, refused *chat.Err
 	}
 	all := map[string]any{
 		"Code": refused.Code, "Error": refused.Message, "Guests": s.Guests, "Registers": s.Registers,
-		"Least": strconv.Itoa(s.PasswordMin), "Instance": s.Instance, "Guest": false, "Username": "",
+		"Provider": s.ProviderName, "Least": strconv.Itoa(s.PasswordMin), "Instance": s.Instance, "Guest": false, "Username": "",
 	}
 	for k, v := range data {
 		all[k] = v
@@ -220,7 +237,10 @@ func (s *Server) refuse(c echo.Context, page string, err error, data map[string]
 		return err
 	}
 	status := http.StatusUnauthorized
-	if told.Code == chat.CodeTooFast {
+	switch told.Code {
+	case oidc.CodeAway:
+		status = http.StatusBadGateway // not 503, which HAProxy would repeat at other instances
+	case chat.CodeTooFast:
 		status = http.StatusTooManyRequests
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(max(time.Second, told.RetryAfter).Seconds())))
 	}
@@ -305,6 +325,15 @@ func (s *Server) showAccount(c echo.Context, done string, refused error) error {
 			rows[i] = loginRow{l, l.Session.Login, device(words, l.Agent), l.Session.Login == ses.Login}
 		}
 		data["Logins"], data["Others"] = rows, len(rows) > 1
+		known, err := s.Accounts.Find(c.Request().Context(), ses.User)
+		if err != nil {
+			return err
+		}
+		if (known.Identity != account.Identity{}) {
+			data["Outside"] = true
+			_, err = s.sure(c, "")
+			data["Sure"] = err == nil
+		}
 	}
 	if refused != nil {
 		return s.refuse(c, "account.html", refused, data)
@@ -361,7 +390,7 @@ func (s *Server) changePassword(c echo.Context) error {
 }
 
 func (s *Server) deleteAccount(c echo.Context) error {
-	known, err := s.confirmed(c, c.FormValue("password"))
+	known, err := s.sure(c, c.FormValue("password"))
 	if err == nil {
 		err = s.Accounts.Delete(c.Request().Context(), s.from(c), known)
 	}

@@ -72,23 +72,26 @@ type (
 
 // Options are what an operator decides, and the parts.
 type Options struct {
-	Instance    string
-	Guests      bool           // people may log in by name alone
-	Registers   bool           // people may make accounts
-	PasswordMin int            // the least length of a password, as the pages say it
-	Hosts       []string       // by which people reach chatd; none: any
-	Contact     string         // of security.txt; "": there is none
-	Origins     []string       // allowed beyond the request's own
-	Proxies     []netip.Prefix // whose X-Forwarded-* headers are believed
-	Files       fs.FS          // static and templates
-	Dev         bool           // read Files anew for each request
-	Sessions    Sessions
-	Accounts    Accounts
-	Audit       Audit
-	Sockets     Sockets
-	Directory   Directory
-	Redis       Redis
-	Log         *slog.Logger
+	Instance     string
+	Guests       bool           // people may log in by name alone
+	Registers    bool           // people may make accounts
+	PasswordMin  int            // the least length of a password, as the pages say it
+	Hosts        []string       // by which people reach chatd; none: any
+	Contact      string         // of security.txt; "": there is none
+	PublicURL    string         // an origin; "" where there is no provider
+	Provider     Provider       // of logins; nil: there is none
+	ProviderName string         // for people
+	Origins      []string       // allowed beyond the request's own
+	Proxies      []netip.Prefix // whose X-Forwarded-* headers are believed
+	Files        fs.FS          // static and templates
+	Dev          bool           // read Files anew for each request
+	Sessions     Sessions
+	Accounts     Accounts
+	Audit        Audit
+	Sockets      Sockets
+	Directory    Directory
+	Redis        Redis
+	Log          *slog.Logger
 }
 
 // A Server answers HTTP requests. It is the handler that main serves.
@@ -140,9 +143,14 @@ func New(opts Options) (*Server, error) {
 	people.POST("/account/end", s.endLogin)
 	people.POST("/account/password", s.changePassword)
 	people.POST("/account/delete", s.deleteAccount)
+	people.GET("/login/oidc/name", s.namePage, s.provided)
+	people.HEAD("/login/oidc/name", s.namePage, s.provided)
+	people.POST("/login/oidc/name", s.chooseName, s.provided)
 	people.POST("/session/refresh", s.refresh)
 	people.GET("/api/rooms", s.rooms)
 	people.GET("/api/rooms/:room/events", s.events)
+	e.GET("/login/oidc", s.goToProvider, s.turnAway, patient, s.provided)
+	e.GET(ReturnPath, s.comeBack, s.turnAway, patient, s.provided)
 	e.GET("/ws", s.handshake, s.turnAway) // no deadline: it lasts
 	return s, nil
 }

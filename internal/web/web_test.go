@@ -99,6 +99,26 @@ func (n names) Remember(context.Context, string, string) (string, error) {
 	return "", n.p.err
 }
 
+func (n names) Owned(context.Context, account.Identity) (account.Account, error) {
+	return account.Account{}, n.p.err
+}
+func (n names) Adopt(context.Context, account.From, string, account.Identity) (account.Account, error) {
+	return account.Account{}, n.p.err
+}
+func (n names) Return(context.Context, account.From) error                 { return n.p.err }
+func (n names) Returned(context.Context, account.From) error               { return n.p.err }
+func (n names) First(context.Context, string, time.Duration) (bool, error) { return true, n.p.err }
+func (n names) Keep(context.Context, account.Proven, time.Duration) (string, error) {
+	return "", n.p.err
+}
+func (n names) Kept(context.Context, string) (account.Proven, error) {
+	return account.Proven{}, n.p.err
+}
+func (n names) Forget(context.Context, string) error { return n.p.err }
+func (n names) Confirm(context.Context, string, account.Proven) (account.Account, error) {
+	return account.Account{}, n.p.err
+}
+
 func newServer(t *testing.T) (*Server, *parts) {
 	t.Helper()
 	page := func(name string) *fstest.MapFile {
@@ -109,7 +129,7 @@ func newServer(t *testing.T) (*Server, *parts) {
 		Instance: "chatd-1", Guests: true, Registers: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Files: fstest.MapFS{
 			"templates/layout.html":   {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
-			"templates/register.html": page("register"), "templates/account.html": page("account"),
+			"templates/register.html": page("register"), "templates/name.html": page("name"), "templates/account.html": page("account"),
 			"templates/login.html": page("login"), "templates/chat.html": page("chat"), "templates/error.html": page("error"),
 			"static/js/main.js":         {Data: []byte("export {}")},
 			"templates/strings/en.json": {Data: []byte(`{"lang":"en"}`)},

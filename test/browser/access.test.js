@@ -5,12 +5,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Tab, assertContent, fresh, person, stage, until } from './kit.js';
+import { startProvider } from './provider.js';
 
 const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 320, height: 640 };
 
-const { system, browser } = await stage({ CHATD_SEND_RATE: '1000' });
+const provider = await startProvider();
+const { system, browser } = await stage({ CHATD_SEND_RATE: '1000', ...provider.variables });
+provider.chat = system.url;
 
 /**
  * What axe finds serious on a page, as lines.
@@ -58,6 +61,32 @@ for (const viewport of [WIDE, NARROW]) {
     await page.waitForSelector('body[data-state=live]');
     await page.goto(`${system.url}/account`);
     await good(page, 'account');
+  });
+
+  test(`${viewport.width} wide: somebody comes by way of a login provider, and their account ends so too`, async () => {
+    provider.person = fresh('alice');
+    const context = await browser.newContext({ viewport, reducedMotion: 'reduce' });
+    const tab = new Tab(await context.newPage(), system.url);
+    const { page } = tab;
+    await page.goto(`${system.url}/login`);
+    await page.click('text=Log in with Example');
+    await page.waitForURL('**/login/oidc/name');
+    assert.equal(await page.inputValue('#username'), provider.person);
+    await good(page, 'choosing a name');
+    await page.click('.card button');
+    await tab.titled('general');
+    await page.goto(`${system.url}/account`);
+    await good(page, 'account of a provider');
+    await page.click('text=Log in with Example again');
+    await page.waitForURL('**/account?done=confirmed');
+    await good(page, 'account of a provider, confirmed');
+    await page.click('button.bad');
+    await page.waitForURL('**/login');
+    await page.click('text=Log in with Example');
+    await page.waitForSelector('#error'); // their name was used up
+    await good(page, 'choosing a name that is taken');
+    assertContent([tab]);
+    await context.close();
   });
 
   test(`${viewport.width} wide: nothing serious on the chat, whatever is open and whatever fails`, async () => {
