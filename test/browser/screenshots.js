@@ -9,18 +9,19 @@ const IMG = fileURLToPath(new URL('../../docs/img/', import.meta.url));
 /** Views that no document shows are for who works on the page. */
 const REST = fileURLToPath(new URL('../../test-results/', import.meta.url));
 const SHOWN = ['README.md', 'docs/page.md'].map((name) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')).join();
-const WIDE = { viewport: { width: 1280, height: 800 } };
-const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+// Without motion, so that no picture is of something on its way.
+const WIDE = { viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' };
+const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, reducedMotion: 'reduce' };
 
 const TALK = [
-  ['bob', 'Morning. chatd-2 gets its new disk at nine, so it goes down for a while.'],
+  ['bob', 'Morning. `chatd-2` gets its new disk at **nine**, so it goes down for a while.'],
   ['cathy', 'Does anyone have to do anything?'],
   ['bob', 'No. It asks everyone on it to move first.'],
   ['dan', 'And if it falls over before it can ask?'],
   ['bob', 'Then your page finds another instance by itself, and goes on where it was.'],
   ['bob', 'What you were writing waits, and is sent once.'],
   ['alice', 'I was on it just now, in the middle of a sentence.'],
-  ['alice', 'Did anything get lost?'],
+  ['alice', '@cathy: did anything get lost?'],
   ['cathy', 'I have both halves.'],
   ['dan', 'Notes are here: https://example.org/notes/disk'],
 ];
@@ -54,8 +55,15 @@ try {
   for (const room of ['deploys', 'lunch', 'general']) await alice.goto(room);
   for (const [name, text] of TALK) {
     await people[name].say(text);
-    await alice.sees(text);
+    await alice.sees(text.replace(/[`*]+/g, ''));
   }
+  for (const [who, emoji] of [[bob, 'tada'], [dan, 'tada'], [bob, 'eyes']]) {
+    await who.line('I have both halves.').hover();
+    await who.page.locator('.actions').getByLabel('React').click();
+    await who.page.keyboard.type(emoji);
+    await who.page.keyboard.press('Enter');
+  }
+  await alice.page.locator('.reactions button', { hasText: '👀' }).waitFor();
   await dan.goto('lunch');
   await dan.say('Half past twelve?');
   await dan.goto('general');
@@ -88,7 +96,37 @@ try {
       await page.waitForFunction(() => document.querySelector('#side').getBoundingClientRect().left === 0);
       await shot('list');
       await page.keyboard.press('Escape');
+      await page.click('#people-toggle');
+      await page.waitForFunction(() => document.querySelector('#people').getBoundingClientRect().right === innerWidth);
+      await shot('people');
+      await page.keyboard.press('Escape');
+      await tab.line('Does anyone have to do anything?').tap();
+    } else {
+      await tab.line('Does anyone have to do anything?').hover();
     }
+    await page.locator('.actions').waitFor();
+    await shot('actions');
+    await page.locator('.actions').getByLabel('React').click();
+    await page.locator('.picker').waitFor();
+    await shot('picker');
+    await page.keyboard.press('Escape');
+    await page.mouse.move(5, 5);
+    await show('search', async () => {
+      await click('#search-open');
+      await page.fill('#search input', 'disk');
+      await page.clock.runFor(400);
+      await page.locator('#search .hit').nth(1).waitFor();
+    });
+    await show('browse', async () => {
+      await click('#browse-open');
+      await page.locator('#browse .found li').nth(2).waitFor();
+    });
+    await page.evaluate(() => (location.hash = '#/universe'));
+    await tab.titled('Universe');
+    await tab.sees(TALK.at(-1)[1]);
+    await shot('universe');
+    await page.evaluate(() => (location.hash = '#/general'));
+    await tab.titled('general');
     await show('switcher', async () => {
       await page.keyboard.press('Control+k');
       await page.keyboard.type('de');
@@ -113,21 +151,48 @@ try {
   await views(alice, 'wide', 'light');
   await views(alice, 'wide', 'dark');
 
-  const login = new Tab(await (await browser.newContext(WIDE)).newPage(), system.url);
-  await login.page.goto(`${system.url}/login`);
-  await login.page.screenshot({ path: file('login') });
-  await login.page.fill('#username', 'two words');
-  await login.page.click('.card button');
-  await login.page.emulateMedia({ colorScheme: 'dark' });
-  await login.page.screenshot({ path: file('login-refused') });
+  for (const [size, options] of [['wide', WIDE], ['phone', PHONE]]) {
+    const { page } = new Tab(await (await browser.newContext(options)).newPage(), system.url);
+    const both = async (view) => {
+      for (const colorScheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme });
+        await page.screenshot({ path: file(`${view}-${size}-${colorScheme}`) });
+      }
+    };
+    await page.goto(`${system.url}/login`);
+    await both('login');
+    await page.fill('#username', 'two words');
+    await page.click('.card button');
+    await page.locator('#error').waitFor();
+    await both('login-refused');
+    await page.goto(`${system.url}/register`);
+    await both('register');
+    await page.goto(`${system.url}/nothing`);
+    await both('not-found');
+  }
 
   const phone = await person(browser, system.url, 'erin', { ...PHONE, timed: true });
   await phone.sees(TALK.at(-1)[1]);
   await views(phone, 'phone', 'light');
   await views(phone, 'phone', 'dark');
   const german = await person(browser, system.url, 'frida', { ...PHONE, locale: 'de-DE' });
-  await german.sees(TALK.at(-1)[1]);
+  await german.page.locator('.line .text', { hasText: 'example.org' }).waitFor();
   await german.page.screenshot({ path: file('chat-phone-german') });
+  // Nothing can be stored.
+  const { pid } = system.redis();
+  process.kill(pid, 'SIGSTOP');
+  try {
+    for (const [tab, size, colorScheme] of [[alice, 'wide', 'dark'], [phone, 'phone', 'light']]) {
+      await tab.page.emulateMedia({ colorScheme });
+      await tab.say('Is anybody there?');
+      await tab.page.getByText('kept here').waitFor();
+      await tab.page.clock.runFor(8_000);
+      await tab.page.locator('#bar.shown').waitFor();
+      await tab.page.screenshot({ path: file(`store-${size}-${colorScheme}`) });
+    }
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
 } finally {
   await browser.close();
   await system.stop();
