@@ -199,7 +199,7 @@ func (c *Cluster) newProcess(name string, command func() *exec.Cmd, ready func(c
 func (c *Cluster) startOnFreePorts(ctx context.Context, p *Process, addrs ...*string) error {
 	for try := 1; ; try++ {
 		for _, addr := range addrs {
-			free, err := freeAddr()
+			free, err := FreeAddr()
 			if err != nil {
 				return err
 			}

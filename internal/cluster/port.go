@@ -15,9 +15,9 @@ const (
 	highestPort = 32_000
 )
 
-// freeAddr is an address on loopback that nobody listens on now. Somebody else may
+// FreeAddr is an address on loopback that nobody listens on now. Somebody else may
 // take it before its owner does; see startOnFreePorts.
-func freeAddr() (string, error) {
+func FreeAddr() (string, error) {
 	var err error
 	for range 100 {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(highestPort-lowestPort)))

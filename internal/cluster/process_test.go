@@ -299,7 +299,7 @@ func TestFreePortsAreNotThoseOfOutgoingConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, err := freeAddr()
+	addr, err := FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,9 @@ type kit struct {
 }
 
 func (k *kit) Append(ctx context.Context, d feed.Draft) (feed.Receipt, error) {
+	if d.Text == "a fault" {
+		panic("a fault, of which people are told nothing")
+	}
 	if k.fails.Add(-1) >= 0 {
 		return feed.Receipt{}, fmt.Errorf("append: %w", chat.ErrUnavailable)
 	}
@@ -549,6 +552,21 @@ func TestBadFramesCloseOneSocketOnly(t *testing.T) {
 	}
 	good.write(`{"type":"rooms","id":1}`)
 	good.want(`"ok","id":1`)
+}
+
+// A fault in what carries out one request is one request's.
+func TestAFaultEndsOneRequestOfASocketOnly(t *testing.T) {
+	k := newKit(t, 1000)
+	alice, bob := k.dial("alice"), k.dial("bob")
+	bob.write(`{"type":"join","id":1,"room":"general"}`)
+	bob.want(`"ok","id":1`)
+	alice.write(send(1, "a", "a fault"))
+	if answer := alice.want(`"error","id":1,"code":"internal"`); strings.Contains(answer, "people are told") || strings.Contains(answer, "goroutine") || !strings.Contains(answer, `"retry_after_ms"`) {
+		t.Errorf("the answer to a fault is %s", answer)
+	}
+	alice.write(`{"type":"join","id":2,"room":"general"}`, send(3, "b", "still here"))
+	alice.want(`"ok","id":3`)
+	bob.want("still here")
 }
 
 // One person or address cannot have all sockets of an instance. Proxies are not counted.

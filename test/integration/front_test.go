@@ -11,11 +11,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +31,7 @@ import (
 // run one after the other: some take much of what there is.
 func TestFront(t *testing.T) {
 	c := startCluster(t, 2, "CHATD_LOG_FORMAT=json", "CHATD_LOG_LEVEL=debug", "CHATD_SOCKETS_PER_USER=20", "CHATD_SEND_RATE=1000")
+	followed := watchLinks(t, c)
 	for _, part := range []part{
 		{"BrokenFrames", testBrokenFrames},
 		{"FloodsOfFrames", testFloodsOfFrames},
@@ -36,9 +40,32 @@ func TestFront(t *testing.T) {
 		{"SocketsOfOnePerson", testSocketsOfOnePerson},
 		{"ForgedAddresses", testForgedAddresses},
 		{"RightsInRedis", testRightsInRedis},
+		{"Redirects", testRedirects},
+		{"BehindTLS", testBehindTLS},
+		{"LogsTellNothing", testLogs}, // what all the others left there too
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, c) })
 	}
+	if n := followed.Load(); n > 0 {
+		t.Errorf("somebody went where links in messages lead, %d times", n)
+	}
+}
+
+// watchLinks sends links to a server of the test's, and counts who comes there.
+func watchLinks(t *testing.T, c *cluster.Cluster) *atomic.Int32 {
+	t.Helper()
+	var came atomic.Int32
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { came.Add(1) }))
+	t.Cleanup(target.Close)
+	port := target.URL[strings.LastIndex(target.URL, ":"):]
+	w := guest(t, c.URL(), "wl-mallory").connect(t)
+	w.ok("join", fields{"room": "wl-room"})
+	for n, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001", "2130706433", "127.1"} {
+		link := "http://" + host + port + "/latest/meta-data/"
+		w.ok("send", fields{"room": "wl-room", "key": fmt.Sprint("k", n), "text": "look: " + link + " ![x](" + link + ") [x](" + link + ")"})
+		w.ok("topic", fields{"room": "wl-room", "text": link})
+	}
+	return &came
 }
 
 // rawSocket is a WebSocket of which each byte is the test's own.
@@ -429,5 +456,41 @@ func testRightsInRedis(t *testing.T, c *cluster.Cluster) {
 	}
 	if _, err := c.RedisSay(ctx, "ACL LOG RESET"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Redirects lead to places here, whatever the address says.
+func testRedirects(t *testing.T, c *cluster.Cluster) {
+	p := guest(t, c.URL(), "re-alice")
+	seen := 0
+	for _, base := range []string{c.URL(), c.Instances()[0].URL()} {
+		for _, cookie := range []string{"", "Cookie: jsessionid=" + p.cookie() + "\r\n"} {
+			for _, target := range []string{
+				"/?next=//evil.example", "/login?next=https://evil.example", "/login?next=/%09/evil.example", "/login?return_to=%5c%5cevil.example", "/login?redirect=javascript:alert(1)",
+				"//evil.example", "//evil.example/login", "/\\evil.example", "/%09/evil.example", "/%2f%2fevil.example", "/%5cevil.example", "/login/", "/login//evil.example", "/./login", "/x/..//evil.example",
+				"http://evil.example/", "http://evil.example/login", "/login;//evil.example", "/login%0d%0aLocation:%20//evil.example", "/account?next=//evil.example", "/register?next=//evil.example",
+			} {
+				for _, method := range []string{"GET", "POST"} {
+					s := dialRaw(t, strings.TrimPrefix(base, "http://"))
+					_, _ = fmt.Fprintf(s, "%s %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\nContent-Length: 0\r\n\r\n", method, target, p.base.Host, cookie)
+					resp, err := http.ReadResponse(s.in, nil)
+					if err != nil {
+						t.Errorf("%s %s at %s: %v", method, target, base, err)
+						continue
+					}
+					for _, to := range resp.Header.Values("Location") {
+						seen++
+						if u, err := url.Parse(to); err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(to, "/") || strings.Contains(to, "evil") || strings.ContainsAny(to, "\\\t") || strings.HasPrefix(to, "//") {
+							t.Errorf("%s %s at %s leads to %q", method, target, base, to)
+						}
+					}
+					resp.Body.Close()
+					s.Close()
+				}
+			}
+		}
+	}
+	if seen < 8 {
+		t.Errorf("only %d redirects", seen)
 	}
 }
