@@ -36,10 +36,9 @@ import (
 
 // Codes of errors, beside those of package chat.
 const (
-	CodeWrong  = "wrong_password"
-	CodeTaken  = "name_taken"
-	CodeWeak   = "weak_password"
-	CodeClosed = "no_accounts"
+	CodeWrong = "wrong_password"
+	CodeTaken = "name_taken"
+	CodeWeak  = "weak_password"
 	// CodeUnproven asks somebody to log in at their provider again.
 	CodeUnproven = "not_confirmed"
 )

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -178,6 +179,11 @@ func (c *Config) contradictions() []error {
 		if c.OIDCIssuer != "" && needed.value == "" {
 			wrong = append(wrong, fmt.Errorf("%s=%q: want it set where CHATD_OIDC_ISSUER is", needed.name, ""))
 		}
+	}
+	scheme, public, _ := strings.Cut(c.PublicURL, "://")
+	back := []string{public, public + map[string]string{"http": ":80", "https": ":443"}[scheme]}
+	if c.OIDCIssuer != "" && len(c.Hosts) > 0 && !slices.ContainsFunc(c.Hosts, func(host string) bool { return slices.Contains(back, host) }) {
+		wrong = append(wrong, fmt.Errorf("CHATD_PUBLIC_URL=%q: want a host of CHATD_HOSTS, or who comes back from the login provider is refused", c.PublicURL))
 	}
 	return wrong
 }

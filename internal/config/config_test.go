@@ -215,6 +215,12 @@ func TestALoginProviderNeedsItsOtherSettings(t *testing.T) {
 		if i > 0 && (err == nil || !strings.HasPrefix(err.Error(), missing)) {
 			t.Errorf("without %s: %v", missing, err)
 		}
+		if _, err := Load(nil, env(append(given, "CHATD_HOSTS=other.example")...)); err == nil || i == 0 && !strings.Contains(err.Error(), "want a host of CHATD_HOSTS") {
+			t.Errorf("people come back to another host: %v", err)
+		}
+		if _, err := Load(nil, env(append(given, "CHATD_HOSTS=other.example,chat.example:443")...)); i == 0 && err != nil {
+			t.Error(err)
+		}
 		if i == 0 && (err != nil || c.OIDCIssuer != "https://login.example/realm/" || c.PublicURL != "https://chat.example") {
 			t.Errorf("%q, %q, %v", c.OIDCIssuer, c.PublicURL, err)
 		}

@@ -41,10 +41,9 @@ type Accounts interface {
 }
 
 var (
-	errNoGuests   = &chat.Error{Code: "no_guests", Message: "Guests cannot log in here."}
-	errNoAccounts = &chat.Error{Code: account.CodeClosed, Message: "New accounts cannot be made here."}
-	errOwned      = &chat.Error{Code: account.CodeTaken, Message: "This name belongs to somebody: log in with its password, or choose another name."}
-	errChanged    = &chat.Error{Code: "changed_meanwhile", Message: "The account was changed at this moment. Log in again."}
+	errNoGuests = &chat.Error{Code: "no_guests", Message: "Guests cannot log in here."}
+	errOwned    = &chat.Error{Code: account.CodeTaken, Message: "This name belongs to somebody: log in with its password, or choose another name."}
+	errChanged  = &chat.Error{Code: "changed_meanwhile", Message: "The account was changed at this moment. Log in again."}
 )
 
 func (s *Server) loginPage(c echo.Context) error {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -102,7 +103,11 @@ func (s *Server) sendToProvider(c echo.Context, kind oidc.Kind) error {
 
 // refuseAttempt says why somebody was not logged in, where they began.
 func (s *Server) refuseAttempt(c echo.Context, a oidc.Attempt, err error) error {
-	s.Log.Info("nobody was logged in at the provider", "err", err)
+	level := slog.LevelInfo
+	if errors.Is(err, oidc.ErrStale) { // strangers can make as many as they like
+		level = slog.LevelDebug
+	}
+	s.Log.Log(c.Request().Context(), level, "nobody was logged in at the provider", "err", err)
 	if a.Kind == oidc.Confirm {
 		return s.showAccount(c, "", err)
 	}
