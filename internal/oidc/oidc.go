@@ -43,6 +43,7 @@ const (
 	// recent is how long ago somebody may have logged in at the provider to confirm something.
 	recent     = 5 * time.Minute
 	maxSubject = 255 // bytes, by OpenID Connect Core 1.0, section 2
+	maxName    = 256 // bytes of one that is proposed
 )
 
 // Codes of what people are told.
@@ -331,10 +332,10 @@ func (p *Provider) Redeem(ctx context.Context, a Attempt, answer url.Values) (Pe
 // person reads an ID token that the provider signed for this client.
 func (p *Provider) person(a Attempt, id *oidc.IDToken) (Person, error) {
 	var claims struct {
-		Party    string `json:"azp"`
-		AuthTime *int64 `json:"auth_time"`
-		Name     string `json:"preferred_username"`
-		Nickname string `json:"nickname"`
+		Party    string   `json:"azp"`
+		AuthTime *float64 `json:"auth_time"` // a number, says the standard
+		Name     string   `json:"preferred_username"`
+		Nickname string   `json:"nickname"`
 	}
 	if err := id.Claims(&claims); err != nil {
 		return Person{}, fault(errWrong, err)
@@ -347,7 +348,7 @@ func (p *Provider) person(a Attempt, id *oidc.IDToken) (Person, error) {
 	case id.Subject == "" || len(id.Subject) > maxSubject:
 		return Person{}, fault(errWrong, errors.New("the subject is none"))
 	// A provider that is asked for max_age must say auth_time. Some do neither, and people of theirs must be able to confirm too.
-	case a.Kind == Confirm && claims.AuthTime != nil && time.Since(time.Unix(*claims.AuthTime, 0)) > recent:
+	case a.Kind == Confirm && claims.AuthTime != nil && time.Since(time.Unix(int64(*claims.AuthTime), 0)) > recent:
 		return Person{}, fault(errNotNow, errors.New("auth_time is too old"))
 	}
 	name := claims.Name
@@ -355,6 +356,9 @@ func (p *Provider) person(a Attempt, id *oidc.IDToken) (Person, error) {
 		name = claims.Nickname
 	}
 	name, _, _ = strings.Cut(name, "@") // where it is an address
+	if len(name) > maxName {
+		name = ""
+	}
 	// Not the token's issuer: Google's has two spellings.
 	return Person{Issuer: p.opts.Issuer, Subject: id.Subject, Name: name}, nil
 }
