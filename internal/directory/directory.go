@@ -391,10 +391,14 @@ func (d *Directory) Public(ctx context.Context) ([]chat.Room, error) {
 	return rooms, nil
 }
 
-// List returns the public rooms and who's private rooms and conversations, in order of
-// their names, as they see them.
+// List returns the public rooms in which who may be, and their private rooms and
+// conversations, in order of their names, as they see them.
 func (d *Directory) List(ctx context.Context, who chat.Actor) ([]chat.RoomInfo, error) {
 	user := who.Name
+	banned, err := d.banned(ctx, who)
+	if err != nil {
+		return nil, err
+	}
 	pipe := d.rdb.Pipeline()
 	public, listed := pipe.SMembers(ctx, publicKey), pipe.SMembers(ctx, listKey(user))
 	read, muted := pipe.HGetAll(ctx, readKey(user)), pipe.SMembersMap(ctx, mutedKey(user))
@@ -415,7 +419,9 @@ func (d *Directory) List(ctx context.Context, who chat.Actor) ([]chat.RoomInfo, 
 	}
 	rooms := make([]chat.RoomInfo, 0, len(public.Val()))
 	for _, name := range public.Val() {
-		rooms = append(rooms, chat.RoomInfo{Room: chat.Room(name), Joined: joined[name]})
+		if !banned[name] {
+			rooms = append(rooms, chat.RoomInfo{Room: chat.Room(name), Joined: joined[name]})
+		}
 	}
 	for name := range joined {
 		if room := chat.Room(name); !room.Public() {

@@ -62,6 +62,7 @@ const connection = new Connection(
     frame: (frame) => {
       if (frame.type === 'relist') void relist();
       else rooms.frame(frame);
+      if (frame.type === 'role') roleChanged(frame);
       if (frame.type === 'message') void notices.heard(frame);
     },
     answer: (request, ok) => {
@@ -207,7 +208,15 @@ const view = new View({
   },
   markUnread: (name, event) => rooms.markUnread(name, event),
   invite: (name, person) => admit('invite', name, person),
-  expel: (name, person) => admit('expel', name, person),
+  moderate: (name, person, deed) => admit(deed, name, person),
+  removeRoom: async (name) => {
+    try {
+      await connection.ask(() => ({ type: 'remove', room: name }));
+      return '';
+    } catch (err) {
+      return err instanceof FinalError ? text.reason(err) : '';
+    }
+  },
   draft: (name, { body, reply }) => {
     remember(`draft:${user}:${name}`, body);
     remember(`reply:${user}:${name}`, reply);
@@ -254,30 +263,42 @@ async function keep(kept) {
 
 /**
  * Resolves to why it did not work, or ''.
- * @param {'invite' | 'expel'} type
+ * @param {'invite' | import('./roles.js').Deed} deed
  * @param {string} name
  * @param {string} person
  */
-async function admit(type, name, person) {
+async function admit(deed, name, person) {
   try {
-    await members.change(type, name, person.trim().replace(/^@/, ''));
+    await members.change(deed, name, person.trim().replace(/^@/, ''));
     return '';
   } catch (err) {
     return err instanceof FinalError ? text.reason(err) : '';
   }
 }
 
+/** @param {import('./protocol.js').RoleNotice} notice */
+function roleChanged({ room, user: who, role }) {
+  if (who === user && role === 'banned') {
+    view.tell(text.bannedTitle(room), text.bannedHint);
+    openAnother();
+  } else if (room === rooms.current) {
+    members.refresh(room).catch(() => {}); // the page is closing
+  }
+}
+
 /** @param {import('./connection.js').State} state */
 function stateChanged(state) {
   const live = state === 'live' || state === 'moving';
-  lost.set(!live);
   if (live) {
     // While that socket was opened, another one heard of it.
     if (saidAway !== idle.away) void tellAway();
     if (!wasLive) void openFirst();
     else openAnother();
+    // News of roles may have been missed.
+    if (lost.level !== '') members.refresh(rooms.current).catch(() => {});
     wasLive = true;
   }
+  lost.set(!live);
   render();
 }
 
@@ -458,7 +479,7 @@ function openPage() {
     const loading = rooms.all().some((room) => room.loading);
     return {
       name, kind: 'universe', title: text.universe, here: [], typing: [], lines, breaks, pending: [],
-      members: null, changes: changed(outbox.list()),
+      members: null, role: '', changes: changed(outbox.list()),
       hasOlder: edge !== null, loading, known: true, line: null, unread: 0, muted: false, topic: '',
     };
   }
@@ -477,6 +498,7 @@ function openPage() {
     here: [...room.here].map((name) => ({ name, away: room.away.has(name) }))
       .sort((a, b) => Number(a.away) - Number(b.away) || a.name.localeCompare(b.name)),
     members: members.of(name),
+    role: room.role,
     typing: rooms.typing(room),
     lines,
     breaks: timeline.breaks(),

@@ -1,9 +1,9 @@
-// Who may be in the private rooms that this page shows. The server says so when asked; it is asked when such a room is
-// opened, and after each change that is made here.
+// Who has which role in the rooms that this page shows. The server says so when asked; it is asked when a room is opened,
+// after each change that is made here, and when it says that there was another.
 
-import { FinalError, isPrivate } from './protocol.js';
+import { FinalError, UNIVERSE } from './protocol.js';
 
-/** @typedef {{user: string, owner: boolean}} Member */
+/** @typedef {{user: string, role: string}} Member role: '' for a plain member */
 
 export class Members {
   #ask;
@@ -22,22 +22,23 @@ export class Members {
   }
 
   /**
-   * The members of a private room, as far as they are known; null for any other room.
+   * The members of a private room, and those of a public one who have a role, as far as they are known; null where there
+   * are no roles.
    * @param {string} room
    */
   of(room) {
-    return isPrivate(room) ? this.#rooms.get(room) ?? [] : null;
+    return hasRoles(room) ? this.#rooms.get(room) ?? [] : null;
   }
 
   /**
-   * Asks who they are. Does nothing for a room that is not private, or not for this person.
+   * Asks who they are. Does nothing for what has no roles.
    * @param {string} room
    */
   async refresh(room) {
-    if (!isPrivate(room)) return;
+    if (!hasRoles(room)) return;
     try {
       const { members = [] } = await this.#ask(() => ({ type: 'members', room }));
-      this.#rooms.set(room, members.map(({ user, owner = false }) => ({ user, owner })));
+      this.#rooms.set(room, members.map(({ user, owner = false, role = owner ? 'owner' : '' }) => ({ user, role })));
     } catch (err) {
       if (!(err instanceof FinalError)) throw err;
       this.#rooms.delete(room);
@@ -46,13 +47,18 @@ export class Members {
   }
 
   /**
-   * Invites or expels a person. Throws FinalError.
-   * @param {'invite' | 'expel'} type
+   * Invites a person, puts them out, or gives them a role. Throws FinalError.
+   * @param {'invite' | import('./roles.js').Deed} deed
    * @param {string} room
    * @param {string} user
    */
-  async change(type, room, user) {
-    await this.#ask(() => ({ type, room, user }));
+  async change(deed, room, user) {
+    await this.#ask(() => (deed === 'invite' || deed === 'expel' ? { type: deed, room, user } : { type: 'role', room, user, role: deed }));
     await this.refresh(room);
   }
+}
+
+/** @param {string} room */
+function hasRoles(room) {
+  return room !== '' && room !== UNIVERSE && !room.startsWith('@');
 }

@@ -20,15 +20,16 @@
  * @typedef {{type: 'logout'}} Logout
  * @typedef {{type: 'relist'}} Relist
  * @typedef {{type: 'topic', room: string, topic: string, topic_at: number, from: string}} Topic
+ * @typedef {{type: 'role', room: string, user: string, role: string}} RoleNotice somebody has another role
  * @typedef {{room: string, joined: boolean, topic?: string, members: number}} FoundRoom
  * @typedef {{read?: string, read_seq?: number, read_back?: number}} MarkInfo how far this person has read
  * @typedef {{type: 'read', room: string} & MarkInfo} Read
  * @typedef {{type: 'error', id: number, code: string, message: string, retry_after_ms?: number}} Failure
- * @typedef {Welcome | Ping | Presence | Typing | RoomNotice | Reset | Drain | Logout | Relist | Read | Topic | Failure | Ok | Durable} Frame
+ * @typedef {Welcome | Ping | Presence | Typing | RoomNotice | Reset | Drain | Logout | Relist | Read | Topic | RoleNotice | Failure | Ok | Durable} Frame
  */
 
 /**
- * @typedef {{room: string, joined: boolean, with?: string, muted?: boolean, topic?: string, topic_at?: number} & MarkInfo} ListedRoom
+ * @typedef {{room: string, joined: boolean, with?: string, muted?: boolean, role?: string, topic?: string, topic_at?: number} & MarkInfo} ListedRoom
  * @typedef {object} Ok an answer; which fields there are depends on the request
  * @property {'ok'} type
  * @property {number} id
@@ -44,7 +45,8 @@
  * @property {number} [seq]
  * @property {boolean} [duplicate]
  * @property {ListedRoom[]} [rooms]
- * @property {Array<{user: string, owner?: boolean}>} [members]
+ * @property {Array<{user: string, owner?: boolean, role?: string}>} [members]
+ * @property {string} [role] join: this person's, unless they are a plain member
  * @property {boolean} [more] find
  * @property {string} [next] search
  * @property {string} [read]
@@ -59,7 +61,7 @@
  * @typedef {{type: 'edit', room: string, key: string, target: string, text: string}} Edit
  * @typedef {{type: 'retract', room: string, key: string, target: string}} Retract
  * @typedef {{type: 'react', room: string, key: string, target: string, emoji: string, on: boolean}} React
- * @typedef {Join | Send | Edit | Retract | React | {type: 'leave', room: string} | {type: 'invite' | 'expel', room: string, user: string} | {type: 'members', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'} | {type: 'find', text: string} | {type: 'search', room: string, text: string, user: string, until: string, before?: string} | {type: 'topic', room: string, text: string} | {type: 'mute', room: string, mute: boolean}} Request
+ * @typedef {Join | Send | Edit | Retract | React | {type: 'leave', room: string} | {type: 'invite' | 'expel', room: string, user: string} | {type: 'role', room: string, user: string, role: string} | {type: 'members' | 'remove', room: string} | {type: 'read', room: string, event: string, back?: number} | {type: 'history', room: string, before?: string, limit?: number} | {type: 'rooms'} | {type: 'away'} | {type: 'back'} | {type: 'find', text: string} | {type: 'search', room: string, text: string, user: string, until: string, before?: string} | {type: 'topic', room: string, text: string} | {type: 'mute', room: string, mute: boolean}} Request
  */
 
 export const SUBPROTOCOL = 'chatd.v1';

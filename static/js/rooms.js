@@ -27,6 +27,7 @@ import { Timeline, merged } from './timeline.js';
  * @property {{seq: number, count: number} | null} line where one left off in the open room: after this seq, with so many
  *   messages to read
  * @property {boolean} muted nobody is to be told of its news
+ * @property {string} role this person's, '' for a plain member
  * @property {string} topic
  * @property {number} topicAt since when; the later one counts
  * @property {boolean} kept it was marked as unread, and stays so until it is opened again
@@ -364,6 +365,13 @@ export class Rooms {
       case 'topic':
         this.#about(frame.room, frame.topic, frame.topic_at);
         break;
+      case 'role': {
+        const room = this.get(frame.room);
+        if (!room || frame.user !== this.#user) return;
+        if (frame.role === 'banned') this.#forget(room);
+        else room.role = frame.role === 'member' ? '' : frame.role;
+        break;
+      }
       case 'read':
         this.readElsewhere(frame.room, markOf(frame));
         return;
@@ -397,6 +405,7 @@ export class Rooms {
           const room = this.get(name);
           if (room) {
             room.muted = listed.muted ?? false;
+            if (joined) room.role = listed.role ?? '';
             if (joined) this.#about(name, listed.topic ?? '', listed.topic_at ?? 0);
           }
           if (room?.joined && room.mark && later(room.mark, mark)) this.#tell(name, room.mark);
@@ -442,7 +451,14 @@ export class Rooms {
   /** @param {Room} room that this person is not in any more */
   #left(room) {
     room.joined = false;
+    room.role = '';
     if (isPrivate(room.name)) this.#rooms.delete(room.name); // what was said there is for its members
+  }
+
+  /** @param {Room} room of which nothing is for this person any more */
+  #forget(room) {
+    this.#left(room);
+    this.#rooms.delete(room.name);
   }
 
   /** Asks what only the list says of a room that is new on it. */
@@ -527,13 +543,14 @@ export class Rooms {
    * @param {string} after
    * @param {Ok} ok
    */
-  #joined(after, { room: name = '', resumed = false, events = [], head = '', here, away }) {
+  #joined(after, { room: name = '', resumed = false, events = [], head = '', here, away, role = '' }) {
     const room = this.#room(name);
     if (!room.joined) {
       room.fresh = true;
       this.#listAgain();
     }
     room.joined = true;
+    room.role = role;
     if (here) Object.assign(room, { here: new Set(here), away: new Set(away) });
     this.#apply(room, after, resumed, events, head);
   }
@@ -676,7 +693,7 @@ export class Rooms {
     if (!room) {
       room = {
         name, joined: false, timeline: new Timeline(), here: new Set(), away: new Set(), typing: new Map(), loading: false, fresh: false,
-        mark: null, told: NOTHING, line: null, muted: false, topic: '', topicAt: 0, kept: false,
+        mark: null, told: NOTHING, line: null, muted: false, role: '', topic: '', topicAt: 0, kept: false,
       };
       this.#rooms.set(name, room);
     }

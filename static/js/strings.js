@@ -91,7 +91,11 @@ export function speak(words, locale) {
     /** @param {string} name @param {string} reason */
     refused: (name, reason) => fill(words.refused, { name, reason }),
     /** @param {string} name */
-    expelLabel: (name) => fill(words.expelLabel, { name }),
+    moderateLabel: (name) => fill(words.moderateLabel, { name }),
+    /** @param {string} room */
+    bannedTitle: (room) => fill(words.bannedTitle, { room }),
+    /** @param {string} role */
+    role: (role) => /** @type {Record<string, string>} */ (words.roles)[role] ?? '',
     /** @param {string} room */
     leave: (room) => fill(words.leave, { room }),
     /** @param {string} instance */

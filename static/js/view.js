@@ -8,10 +8,11 @@ import { ConnectionBar } from './view/bar.js';
 import { Browse } from './view/browse.js';
 import { Composer } from './view/composer.js';
 import { Diagnostics } from './view/diagnostics.js';
-import { find, paint, say } from './view/dom.js';
+import { find, make, paint, say } from './view/dom.js';
 import { Heading } from './view/heading.js';
 import { Keys } from './view/keys.js';
 import { Log } from './view/log.js';
+import { Moderation } from './view/moderation.js';
 import { People } from './view/people.js';
 import { SearchPanel } from './view/search.js';
 import { SettingsPanel } from './view/settings.js';
@@ -38,7 +39,8 @@ import { Switcher } from './view/switcher.js';
  * @property {'room' | 'direct' | 'universe'} kind
  * @property {string} title
  * @property {Array<{name: string, away: boolean}>} here
- * @property {import('./members.js').Member[] | null} members of a private room
+ * @property {import('./members.js').Member[] | null} members all of a private room, those of a public one who have a role
+ * @property {string} role this person's, '' for a plain member
  * @property {string[]} typing
  * @property {Line[]} lines
  * @property {Break[]} breaks
@@ -95,7 +97,9 @@ import { Switcher } from './view/switcher.js';
  * @property {() => import('./settings.js').Settings} settings
  * @property {(changes: Partial<import('./settings.js').Settings>) => void} set
  * @property {(name: string, person: string) => Promise<string>} invite into a private room; resolves to why it did not work, or ''
- * @property {(name: string, person: string) => Promise<string>} expel out of it; the same
+ * @property {(name: string, person: string, deed: import('./roles.js').Deed) => Promise<string>} moderate gives them a role, or
+ *   puts them out; the same
+ * @property {(name: string) => Promise<string>} removeRoom deletes it with all that was said there; the same
  * @property {() => void} tryNow connect at once
  * @property {() => import('./view/diagnostics.js').Diagnosis} diagnose
  * @property {() => Promise<unknown>} measure the round trip to the server
@@ -135,9 +139,10 @@ export class View {
     const diagnostics = new Diagnostics(handlers.diagnose, handlers.measure);
     this.#instance.addEventListener('click', () => diagnostics.open());
     this.#sidebar = new Sidebar(handlers);
-    this.#here = new People(handlers);
+    const moderation = new Moderation(handlers, () => this.#page);
+    this.#here = new People(handlers, moderation);
     this.#composer = new Composer(handlers, () => this.#log.follow(), (event) => this.#log.remove(event));
-    this.#log = new Log(handlers, user, this.#composer, (room, event) => this.#goto(handlers, room, event));
+    this.#log = new Log(handlers, user, this.#composer, (room, event) => this.#goto(handlers, room, event), moderation);
 
     this.#heading = new Heading(handlers);
     const browse = new Browse(handlers);
@@ -171,6 +176,21 @@ export class View {
     for (const width of ['45em', '67.5em']) {
       matchMedia(`(max-width: ${width})`).addEventListener('change', () => this.#drawer('', false));
     }
+  }
+
+  /**
+   * Tells of something that happened to this person.
+   * @param {string} title
+   * @param {string} words
+   */
+  tell(title, words) {
+    const ok = make('button', { class: 'action', click: () => element.close() }, text.close);
+    ok.autofocus = true;
+    const element = make('dialog', { class: 'ask' }, make('h2', {}, title), make('p', { class: 'soft' }, words), make('div', { class: 'answers' }, ok));
+    element.setAttribute('aria-label', title);
+    element.addEventListener('close', () => element.remove());
+    document.body.append(element);
+    element.showModal();
   }
 
   /**

@@ -2,42 +2,16 @@
 // everything, what is new is read aloud once, and text may be twice as large.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Tab, assertContent, fresh, person, stage, until } from './kit.js';
+import { Tab, assertContent, fresh, good, person, stage, until } from './kit.js';
 import { startProvider } from './provider.js';
 
-const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 320, height: 640 };
 
 const provider = await startProvider();
 const { system, browser } = await stage({ CHATD_SEND_RATE: '1000', ...provider.variables });
 provider.chat = system.url;
-
-/**
- * What axe finds serious on a page, as lines.
- * @param {string[]} [rules] only these
- */
-async function serious(page, rules) {
-  await page.evaluate(`window.axe || ${AXE}`);
-  return page.evaluate(async (rules) => {
-    const { violations } = await window.axe.run(document, { resultTypes: ['violations'], ...(rules && { runOnly: rules }) });
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${failureSummary.split('\n')[1]?.trim()}`));
-  }, rules);
-}
-
-/** Asserts that a view is good in light and dark, and not wider than the page. */
-async function good(page, view) {
-  const { width } = page.viewportSize();
-  await page.emulateMedia({ colorScheme: 'light' });
-  assert.deepEqual(await serious(page), [], `${view}, ${width} wide`);
-  await page.emulateMedia({ colorScheme: 'dark' });
-  assert.deepEqual(await serious(page, ['color-contrast']), [], `${view}, dark, ${width} wide`);
-  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${view} is wider than the page`);
-}
 
 for (const viewport of [WIDE, NARROW]) {
   test(`${viewport.width} wide: nothing serious on login and error pages`, async () => {

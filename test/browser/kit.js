@@ -15,6 +15,7 @@ const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** The most that anything may take to be seen, in milliseconds. */
 export const SOON_MS = 15_000;
+const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
 /** @returns {Promise<import('playwright-core').Browser>} */
 export function launch() {
@@ -252,6 +253,30 @@ export function assertContent(tabs, { unreachable = false } = {}) {
   for (const { complaints } of tabs) {
     assert.deepEqual(complaints.filter((each) => !(unreachable && UNREACHABLE.test(each))), []);
   }
+}
+
+/**
+ * What axe finds serious on a page, as lines.
+ * @param {string[]} [rules] only these
+ */
+async function serious(page, rules) {
+  await page.evaluate(`window.axe || ${AXE}`);
+  return page.evaluate(async (rules) => {
+    const { violations } = await window.axe.run(document, { resultTypes: ['violations'], ...(rules && { runOnly: rules }) });
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${failureSummary.split('\n')[1]?.trim()}`));
+  }, rules);
+}
+
+/** Asserts that a view keeps nobody out, in light and dark, and not wider than the page. */
+export async function good(page, view) {
+  const { width } = page.viewportSize();
+  await page.emulateMedia({ colorScheme: 'light' });
+  assert.deepEqual(await serious(page), [], `${view}, ${width} wide`);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  assert.deepEqual(await serious(page, ['color-contrast']), [], `${view}, dark, ${width} wide`);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${view} is wider than the page`);
 }
 
 let names = 0;

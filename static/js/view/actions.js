@@ -8,11 +8,12 @@ import { pick } from './picker.js';
 
 /**
  * @typedef {object} Can what is offered for a line; absent where it is not
- * @property {(emoji: string) => void} react
- * @property {() => void} reply
+ * @property {(emoji: string) => void} [react]
+ * @property {() => void} [reply]
  * @property {() => void} [edit]
  * @property {() => void} [remove]
  * @property {() => void} [copy]
+ * @property {() => void} [moderate] its writer
  * @property {() => void} [unread] marks it as unread, and what came after it
  */
 
@@ -22,6 +23,7 @@ const ICONS = {
   copy: 'M6 6h7v7H6zM10 6V3H3v7h3',
   unread: 'M2.5 4h11v8h-11zM2.5 4.5 8 9l5.5-4.5',
   edit: 'M10.5 3 13 5.5 5.5 13H3v-2.5z',
+  moderate: 'M8 1.8 13 4v3.6c0 3-2 5.4-5 6.6-3-1.2-5-3.6-5-6.6V4zM8 5v3.4M8 10.8v.1',
   remove: 'M3 4.5h10M6 4.5V3h4v1.5M4.5 4.5 5 13h6l.5-8.5',
 };
 const NOTHING = 'a, button, input, textarea, summary';
@@ -108,14 +110,15 @@ export class Actions {
     /** @param {DOMRect} near */
     const react = async (near) => {
       const emoji = await pick(near);
-      if (emoji) can.react(emoji);
+      if (emoji) can.react?.(emoji);
     };
     this.#bar.replaceChildren(
-      ...button('react', text.react, (near) => void react(near)),
+      ...button('react', text.react, can.react && ((near) => void react(near))),
       ...button('reply', text.reply, can.reply),
       ...button('copy', text.copy, can.copy),
       ...button('unread', text.markUnread, can.unread),
       ...button('edit', text.edit, can.edit),
+      ...button('moderate', text.moderate, can.moderate),
       ...button('remove', text.delete, can.remove),
     );
     this.#bar.hidden = false;
@@ -179,14 +182,14 @@ function eventOf(target) {
 
 /**
  * Asks whether something is to be done that cannot be undone.
- * @param {{title: string, body: string, hint: string, yes: string}} question
+ * @param {{title: string, body: string, hint: string, yes: string, no?: string}} question
  * @returns {Promise<boolean>}
  */
-export function confirmed({ title, body, hint, yes }) {
+export function confirmed({ title, body, hint, yes, no = text.keep }) {
   return new Promise((resolve) => {
     const quoted = make('p', { class: 'quoted', dir: 'auto' }, body);
     quoted.tabIndex = 0; // it scrolls, also by keys
-    const keep = make('button', { click: () => dialog.close() }, text.keep);
+    const keep = make('button', { click: () => dialog.close() }, no);
     keep.autofocus = true;
     const dialog = make('dialog', { class: 'ask' },
       make('h2', {}, title),

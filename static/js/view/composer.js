@@ -91,8 +91,9 @@ export class Composer {
   render(page, elsewhere) {
     const { open } = page;
     this.#page = page;
-    this.#form.hidden = open?.kind === 'universe';
+    this.#form.hidden = open?.kind === 'universe' || open?.role === 'muted';
     this.#reads.hidden = !this.#form.hidden;
+    if (this.#form.hidden) say(this.#reads, open?.role === 'muted' ? text.mutedReads : text.universeReads);
     this.#text.disabled = !open;
     if (elsewhere) this.#open(open);
     else if (!this.#edits) this.#sayReply();
@@ -142,7 +143,7 @@ export class Composer {
     const open = this.#page?.open;
     if (!open) return [];
     const spoke = open.lines.slice(-SPOKE).map(({ from }) => from).reverse();
-    const others = [...open.here.map(({ name }) => name), ...(open.members ?? []).map(({ user }) => user)];
+    const others = [...open.here.map(({ name }) => name), ...(open.members ?? []).filter(({ role }) => role !== 'banned').map(({ user }) => user)];
     return [...new Set([...spoke, ...others])].filter((name) => name !== this.#page?.user);
   }
 

@@ -18,6 +18,7 @@ export class Heading {
   #leave = find('leave', HTMLButtonElement);
   #input = make('input', { class: 'field' });
   #error = make('p', { class: 'error' });
+  #remove = make('button', { class: 'link bad' }, text.removeRoom);
   #dialog;
   /** @type {Open | null} */
   #open = null;
@@ -32,9 +33,11 @@ export class Heading {
     this.#error.setAttribute('role', 'alert');
     const form = make('form', {}, this.#input, this.#error, make('div', { class: 'answers' }, make('button', { class: 'action' }, text.save)));
     /** @type {HTMLButtonElement} */ (form.querySelector('button')).type = 'submit';
-    this.#dialog = dialog('topic-dialog', text.topicLabel, form);
+    this.#dialog = dialog('topic-dialog', text.topicLabel, form, this.#remove);
+    this.#remove.addEventListener('click', () => void this.#removeRoom());
     this.#topic.addEventListener('click', () => {
       this.#input.value = this.#open?.topic ?? '';
+      this.#remove.hidden = this.#open?.role !== 'owner' || isPrivate(this.#open.name);
       say(this.#error, '');
       this.#dialog.showModal();
     });
@@ -53,7 +56,8 @@ export class Heading {
     else delete this.#title.dataset['sigil'];
     this.#topic.hidden = !room;
     say(this.#topic, open?.topic || text.setTopic);
-    this.#topic.title = room ? text.topicHint : '';
+    this.#topic.disabled = open?.role === 'muted';
+    this.#topic.title = room && !this.#topic.disabled ? text.topicHint : '';
     this.#mute.hidden = this.#leave.hidden = !open || open.kind === 'universe';
     if (!open) return;
     this.#leave.setAttribute('aria-label', text.leave(open.title));
@@ -66,6 +70,14 @@ export class Heading {
     const sure = !isPrivate(name)
       || (await confirmed({ title: text.leave(name), body: name, hint: text.leaveHint, yes: text.leaveButton }));
     if (sure && this.#open?.name === name) this.#on.leave();
+  }
+
+  async #removeRoom() {
+    const name = this.#open?.name;
+    if (!name || !(await confirmed({ title: text.removeRoom, body: name, hint: text.removeRoomHint, yes: text.delete, no: text.cancel }))) return;
+    const reason = await this.#on.removeRoom(name);
+    say(this.#error, reason);
+    if (reason === '') this.#dialog.close();
   }
 
   async #save() {

@@ -1,6 +1,7 @@
 // The lines of the open conversation: which are on the page, and what stays in sight.
 
 import { isWritten } from '../changes.js';
+import { moderates } from '../roles.js';
 import { text } from '../strings.js';
 import { Actions, confirmed } from './actions.js';
 import { List, find, make, say } from './dom.js';
@@ -51,6 +52,7 @@ export class Log {
   /** The seq of the line where one left off that was in sight, and of the one whose end was. */
   #passed = -1;
   #beyond = -1;
+  #moderation;
   /** Called after the next render. @type {Array<() => void>} */
   #rendered = [];
 
@@ -60,8 +62,10 @@ export class Log {
    * @param {import('./composer.js').Composer} composer
    * @param {(room: string, event: string) => Promise<boolean>} go opens a conversation at one of its lines; resolves to whether
    *   it did
+   * @param {import('./moderation.js').Moderation} moderation
    */
-  constructor(handlers, user, composer, go) {
+  constructor(handlers, user, composer, go, moderation) {
+    this.#moderation = moderation;
     this.#on = handlers;
     this.#go = go;
     this.#user = user;
@@ -236,13 +240,17 @@ export class Log {
     const write = async (/** @type {() => void} */ begin) => {
       if (open.kind !== 'universe' || (await this.#go(line.room, event))) begin();
     };
+    const speaks = open.role !== 'muted';
     return {
-      react: (emoji) => void this.#on.change(line.room, { type: 'react', target: event, emoji, on: true }),
-      reply: () => void write(() => this.#composer.reply(event)),
+      ...(speaks && {
+        react: (emoji) => void this.#on.change(line.room, { type: 'react', target: event, emoji, on: true }),
+        reply: () => void write(() => this.#composer.reply(event)),
+      }),
       ...(navigator.clipboard && { copy: () => void navigator.clipboard.writeText(body).catch(() => {}) }),
       ...(!own && open.kind !== 'universe' && { unread: () => this.#on.markUnread(open.name, event) }),
-      ...(own && { edit: () => void write(() => this.#composer.edit(event)) }),
-      ...(own && { remove: () => void this.remove(event) }),
+      ...(own && speaks && { edit: () => void write(() => this.#composer.edit(event)) }),
+      ...(this.#moderation.may(line.from) && { moderate: () => this.#moderation.open(line.from) }),
+      ...((own || moderates(open.role)) && { remove: () => void this.remove(event) }),
     };
   }
 

@@ -1,8 +1,10 @@
-// Who is here, and who may be in a private room.
+// Who is here, who may be in a private room, and who has which role.
 
+import { isPrivate } from '../protocol.js';
 import { text } from '../strings.js';
-import { confirmed } from './actions.js';
-import { List, find, make, paint, say } from './dom.js';
+import { List, find, icon, make, paint, say } from './dom.js';
+
+const SHIELD = 'M8 1.8 13 4v3.6c0 3-2 5.4-5 6.6-3-1.2-5-3.6-5-6.6V4zM8 5v3.4M8 10.8v.1';
 
 /** @typedef {import('../view.js').Page} Page */
 
@@ -11,15 +13,22 @@ export class People {
   #toggle = find('people-toggle', HTMLButtonElement);
   #here = new List(find('here', HTMLElement));
   #membership = find('membership', HTMLElement);
+  #membersLabel = find('members-label', HTMLElement);
   #members = new List(find('members', HTMLElement));
+  #invites = find('invite', HTMLFormElement);
+  #moderation;
   #inviteName = find('invite-name', HTMLInputElement);
   #inviteError = find('invite-error', HTMLElement);
   #room = '';
 
-  /** @param {import('../view.js').Handlers} handlers */
-  constructor(handlers) {
+  /**
+   * @param {import('../view.js').Handlers} handlers
+   * @param {import('./moderation.js').Moderation} moderation
+   */
+  constructor(handlers, moderation) {
     this.#on = handlers;
-    find('invite', HTMLFormElement).addEventListener('submit', (event) => {
+    this.#moderation = moderation;
+    this.#invites.addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#invite(this.#inviteName.value);
     });
@@ -36,17 +45,18 @@ export class People {
     say(this.#toggle, text.here(people.filter(({ away }) => !away).length));
     this.#here.show(people.map(({ name, away }) => ({
       key: name,
-      sign: String(away),
+      sign: `${away} ${this.#moderation.roleOf(name)} ${this.#moderation.may(name)}`,
       make: () => {
         const mark = make('span', { class: 'avatar' });
         mark.ariaHidden = 'true';
         mark.dataset['presence'] = away ? 'away' : 'here';
         paint(mark, name);
-        const note = name === user ? text.you : away ? text.away : '';
+        const role = text.role(this.#moderation.roleOf(name));
+        const note = [name === user ? text.you : '', away && name !== user ? text.away : '', role].filter(Boolean).join(', ');
         const person = [mark, make('bdi', {}, name), ...(note ? [' ', make('span', { class: 'soft' }, note)] : [])];
         const kind = away ? 'entry away' : 'entry';
         if (name === user) return make('li', { class: kind }, ...person);
-        return make('li', {}, make('button', { class: kind, click: () => this.#on.open(`@${name}`) }, ...person));
+        return make('li', {}, make('button', { class: kind, click: () => this.#on.open(`@${name}`) }, ...person), ...this.#moderate(name));
       },
     })));
     this.#renderMembers(user, open);
@@ -64,22 +74,32 @@ export class People {
       this.#inviteName.value = '';
       this.#inviteError.hidden = true;
     }
-    this.#membership.hidden = members === null;
-    const mine = members?.some((each) => each.owner && each.user === user);
-    this.#members.show((members ?? []).map(({ user: name, owner }) => ({
+    const within = isPrivate(room);
+    // Of a public room those who are not here: the others are above, with their roles.
+    const here = new Set(open?.here.map(({ name }) => name));
+    const shown = (members ?? []).filter(({ user: name }) => within || !here.has(name));
+    this.#membership.hidden = !within && shown.length === 0;
+    this.#invites.hidden = !within;
+    say(this.#membersLabel, within ? text.membersTitle : text.rolesTitle);
+    this.#members.show(shown.map(({ user: name, role }) => ({
       key: name,
-      sign: `${owner} ${mine}`,
+      sign: `${role} ${this.#moderation.may(name)}`,
       make: () => {
-        const item = make('li', { class: 'entry' }, make('bdi', {}, name));
-        if (owner) item.append(' ', make('span', { class: 'soft' }, text.owner));
-        if (mine && name !== user) {
-          const expel = make('button', { class: 'link', click: () => void this.#expel(room, name) }, text.expel);
-          expel.ariaLabel = text.expelLabel(name);
-          item.append(' ', expel);
-        }
-        return item;
+        const entry = make('span', { class: 'entry' }, make('bdi', {}, name));
+        if (role) entry.append(' ', make('span', { class: 'soft' }, text.role(role)));
+        return make('li', {}, entry, ...(name === user ? [] : this.#moderate(name)));
       },
     })));
+  }
+
+  /**
+   * The button to what one may do to a person.
+   * @param {string} name
+   */
+  #moderate(name) {
+    if (!this.#moderation.may(name)) return [];
+    const label = text.moderateLabel(name);
+    return [make('button', { class: 'icon moderate', title: label, label, click: () => this.#moderation.open(name) }, icon(SHIELD))];
   }
 
   /** @param {string} name */
@@ -88,15 +108,6 @@ export class People {
     const reason = await this.#on.invite(room, name);
     if (room !== this.#room) return;
     if (reason === '' && this.#inviteName.value === name) this.#inviteName.value = '';
-    say(this.#inviteError, reason && text.refused(name, reason));
-    this.#inviteError.hidden = reason === '';
-  }
-
-  /** @param {string} room @param {string} name */
-  async #expel(room, name) {
-    if (!(await confirmed({ title: text.expelTitle, body: name, hint: text.expelHint, yes: text.expel }))) return;
-    const reason = await this.#on.expel(room, name);
-    if (room !== this.#room) return;
     say(this.#inviteError, reason && text.refused(name, reason));
     this.#inviteError.hidden = reason === '';
   }
