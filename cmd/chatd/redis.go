@@ -61,6 +61,9 @@ const (
 	minIdleConns = 4
 )
 
+// errUnknown stands for the library's own words, which repeat the URL or parts of it.
+var errUnknown = errors.New("want parameters that the client of Redis knows, such as db, username and password")
+
 // newClient returns a client of the Redis at raw; of the master that sentinels at
 // raw name, if it has a master_name.
 func newClient(raw string) (*redis.Client, error) {
@@ -69,7 +72,7 @@ func newClient(raw string) (*redis.Client, error) {
 	}
 	opts, err := redis.ParseURL(raw)
 	if err != nil {
-		return nil, err
+		return nil, errUnknown
 	}
 	opts.MaxRetries, opts.ContextTimeoutEnabled, opts.DisableIdentity = maxRetries, true, true
 	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = dialTimeout, readTimeout, writeTimeout
@@ -82,7 +85,7 @@ func newClient(raw string) (*redis.Client, error) {
 func newFailoverClient(raw string) (*redis.Client, error) {
 	opts, err := redis.ParseFailoverURL(raw)
 	if err != nil {
-		return nil, err
+		return nil, errUnknown
 	}
 	if opts.ReplicaOnly || opts.RouteByLatency || opts.RouteRandomly {
 		return nil, errors.New("chatd reads and writes at the master: want no replica_only, route_by_latency or route_randomly")
@@ -144,7 +147,7 @@ func (f *follower) follow(c *followed) {
 	f.conns[c] = true
 	f.mu.Unlock()
 	for _, c := range former {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -176,7 +179,7 @@ func (l libraryLog) Printf(ctx context.Context, format string, v ...any) {
 // Close ends the connections, and the embedded Redis if there is one.
 func (s *store) Close() {
 	close(s.stop)
-	s.client.Close()
+	_ = s.client.Close()
 	if s.embedded != nil {
 		s.embedded.Close()
 	}

@@ -169,6 +169,11 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		"app:hunter2@10.0.0.1:6379",         // opaque
 		"//app:hunter2@10.0.0.1:6379",       // no scheme
 		"redis://app:hunter2@10.0.0.1:port", // bad port
+		"redis://app:1/hunter2@10.0.0.1",    // a "/" in the password
+		"redis://app:1#hunter2@10.0.0.1",
+		"redis://app:1?hunter2@10.0.0.1",
+		"unix://app:x/hunter2@/run/redis.sock",
+		"redis://10.0.0.1:6379/0?pw=hunter2",
 	} {
 		if err := os.WriteFile(file, []byte(url+"\n"), 0o600); err != nil {
 			t.Fatal(err)

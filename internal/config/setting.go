@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -334,11 +335,15 @@ func redisURL(p *string) target {
 				if u.Hostname() == "" {
 					return fmt.Errorf("want a host: %s://host:6379/0", u.Scheme)
 				}
+				if !redisPath.MatchString(u.Path) || u.Fragment != "" {
+					// A password with a "/" or "#" in it looks like this.
+					return errors.New("want nothing behind the host but /0, the database's number; special characters in a password are written as %XX")
+				}
 				if err := sentinels(u); err != nil {
 					return err
 				}
 			case u.Scheme == "unix":
-				if u.Path == "" {
+				if u.Path == "" || u.Host != "" || u.Fragment != "" {
 					return errors.New("want a path: unix:///run/redis.sock")
 				}
 			default:
@@ -374,29 +379,47 @@ func sentinels(u *url.URL) error {
 		return errors.New("addr names a further sentinel: want master_name with it")
 	}
 	for _, addr := range further {
-		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" || !plain.MatchString(addr) {
 			return errors.New("want host:port in each addr, such as addr=sentinel-2:26379")
 		}
 	}
 	return nil
 }
 
-// redact hides what may be secret in a URL: the password, parameters with "pass"
-// in their name, and all of it where it is no URL.
+var (
+	redisPath  = regexp.MustCompile(`^(/[0-9]*)?$`)
+	identifier = regexp.MustCompile(`^[a-z_]{1,32}$`)
+	plain      = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]*$`)
+)
+
+// redact makes of the URL of Redis what may be printed. It is made of the parts that are
+// known for no secret: what is mistyped may have the password anywhere.
 func redact(raw string) string {
+	const hidden = "xxxxx"
 	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" || u.Scheme == "" {
-		return "xxxxx"
+	if err != nil || u.Opaque != "" || u.Scheme == "" || u.Fragment != "" || !plain.MatchString(u.Host) {
+		return hidden
 	}
-	query, hidden := u.Query(), false
-	for name := range query {
-		if strings.Contains(strings.ToLower(name), "pass") {
-			query.Set(name, "xxxxx")
-			hidden = true
+	safe := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, User: u.User}
+	known := []string{"addr", "db", "master_name", "username", "sentinel_username"}
+	redis := !strings.HasPrefix(u.Scheme, "http")
+	if strings.ContainsAny(u.Path, "@:") || strings.HasPrefix(u.Scheme, "redis") && !redisPath.MatchString(u.Path) {
+		return hidden
+	}
+	query, all := url.Values{}, !strings.ContainsAny(u.RawQuery, "%;")
+	for name, values := range u.Query() {
+		for _, value := range values {
+			if !plain.MatchString(value) || redis && !slices.Contains(known, name) {
+				value, all = hidden, false
+			}
+			if !identifier.MatchString(name) {
+				name, all = hidden, false
+			}
+			query.Add(name, value)
 		}
 	}
-	if hidden || strings.ContainsAny(u.RawQuery, "%;") { // what does not parse may hide anything
-		u.RawQuery = query.Encode()
+	if safe.RawQuery = query.Encode(); all {
+		safe.RawQuery = u.RawQuery // in its order
 	}
-	return u.Redacted()
+	return safe.Redacted()
 }
