@@ -14,6 +14,7 @@ ADDR ?= 127.0.0.1:8000
 # The tools that are no part of the program, each at one version.
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
+GOSEC       := go run github.com/securego/gosec/v2/cmd/gosec@v2.22.11
 # A database of vulnerabilities beside the repository, for where the public one cannot be reached.
 VULNDB      := $(lastword $(sort $(wildcard ../shared/vulndb/*.tar.xz)))
 
@@ -44,7 +45,7 @@ check: gofmt vet staticcheck js ## what is quick: format, vet, staticcheck, type
 	go test ./...
 
 .PHONY: test
-test: tools gofmt vet staticcheck js unit sim integration drill-short browser govulncheck ## everything; installs what it needs
+test: tools gofmt vet staticcheck gosec js unit sim integration drill-short browser govulncheck ## everything; installs what it needs
 	@echo "all is well"
 
 .PHONY: tools
@@ -62,6 +63,11 @@ vet:
 .PHONY: staticcheck
 staticcheck:
 	$(STATICCHECK) -tags integration ./...
+
+.PHONY: gosec
+gosec: ## what gosec finds in the program; what it is wrong about says so where it stands
+	@if $(GOSEC) -version >/dev/null; then $(GOSEC) -quiet -exclude-generated $$(go list -f '{{.Dir}}' -deps ./cmd/chatd | grep "^$(CURDIR)"); \
+	else echo "gosec left out: it cannot be had here"; fi
 
 .PHONY: unit
 unit: ## all tests without other processes, under the race detector
@@ -119,6 +125,7 @@ ifneq ($(VULNDB),)
 	@echo "govulncheck with $(notdir $(VULNDB))"
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; tar -xJf $(VULNDB) -C "$$dir"; \
 	db=$$(dirname "$$(find "$$dir" -path '*/index/db.json' | head -n 1)"); \
+	grep -o '"modified":"[^"]*"' "$$db/db.json" | head -n 1; \
 	$(GOVULNCHECK) -db "file://$${db%/index}" ./...
 else
 	@if timeout 5 bash -c 'exec 3<>/dev/tcp/vuln.go.dev/443' 2>/dev/null; then $(GOVULNCHECK) ./...; \
@@ -136,6 +143,11 @@ fuzz: ## each fuzz target for FUZZTIME=20s
 .PHONY: confusables
 confusables: node_modules ## the table of letters that look alike, anew
 	go run ./internal/chat/confusables node_modules/unhomoglyph/data.json internal/chat/confusables.go
+
+.PHONY: sbom
+sbom: build ## what bin/chatd is made of: modules, versions and sums, as the binary itself says it
+	@go mod verify
+	@go version -m bin/chatd
 
 .PHONY: clean
 clean: ## remove what was built and tested, and run/ with its messages

@@ -52,6 +52,29 @@ func TestEachRequirementNamesTestsThatExist(t *testing.T) {
 	}
 }
 
+// Who finds something is told where to go with it, and what is threatened.
+func TestSecurityPolicyIsThere(t *testing.T) {
+	text, err := os.ReadFile("SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"report", "security.txt", "docs/security.md", "trusted", "Redis"} {
+		if !strings.Contains(string(text), word) {
+			t.Errorf("SECURITY.md says nothing of %q", word)
+		}
+	}
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := regexp.MustCompile(`(?m)^test: (.*) ##`).FindSubmatch(makefile)
+	for _, tool := range []string{"vet", "staticcheck", "gosec", "govulncheck", "unit", "integration", "browser"} {
+		if all == nil || !strings.Contains(" "+string(all[1])+" ", " "+tool+" ") {
+			t.Errorf("make test runs no %s", tool)
+		}
+	}
+}
+
 // exists looks for "TestName", "FuzzName", "TestName/Part" or "file.test.js: what it is called".
 func exists(test, golang string, scripts map[string]string) error {
 	if file, title, script := strings.Cut(test, ": "); script {

@@ -176,7 +176,7 @@ func (r *Relay) connection(ctx context.Context, to Listener, works func()) error
 	defer stop()
 	sub := r.rdb.Subscribe(dialled, Control, probeChannel+r.instance)
 	defer sub.Close()
-	defer context.AfterFunc(ctx, func() { sub.Close() })() // Receive itself does not watch ctx
+	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // Receive itself does not watch ctx
 
 	r.mu.Lock()
 	clear(r.dirty)

@@ -170,7 +170,7 @@ func (c *conn) writeFrame(ctx context.Context, frame []byte) error {
 // page can see, and finds out whether the peer lives, by a WebSocket ping.
 func (c *conn) ping(ctx context.Context) {
 	object := chat.Encode(chat.Notice{Type: "ping"})
-	due := time.NewTimer(chat.PingInterval/2 + rand.N(chat.PingInterval/2)) // so that not all are due at once
+	due := time.NewTimer(chat.PingInterval/2 + rand.N(chat.PingInterval/2)) // #nosec G404 -- so that not all are due at once
 	defer due.Stop()
 	end := time.NewTimer(time.Until(c.ses.Ends))
 	defer end.Stop()

@@ -648,7 +648,7 @@ func (s *Server) Drain(ctx context.Context) {
 		return
 	}
 	for _, c := range s.all() {
-		time.AfterFunc(rand.N(total/5+1), func() { c.end(errRestart) })
+		time.AfterFunc(rand.N(total/5+1), func() { c.end(errRestart) }) // #nosec G404 -- a delay, no secret
 	}
 	select {
 	case <-s.drained:

@@ -286,4 +286,4 @@ func (s *Server) events(c echo.Context) error {
 }
 
 // retryAfter spreads those who come back, in whole seconds.
-func retryAfter() string { return strconv.Itoa(1 + rand.N(5)) }
+func retryAfter() string { return strconv.Itoa(1 + rand.N(5)) } // #nosec G404 -- a delay, no secret

@@ -1,0 +1,67 @@
+package web
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"chatd"
+)
+
+// newRealServer has the real pages.
+func newRealServer(f *testing.F) *Server {
+	f.Helper()
+	p := &parts{}
+	s, err := New(Options{
+		Instance: "chatd-1", Guests: true, Registers: true, PasswordMin: 15, Files: chatd.Files,
+		Sessions: p, Accounts: names{p}, Audit: p, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return s
+}
+
+// Whatever is sent as a form, the answer is none of a fault, and what was typed is no markup.
+func FuzzForms(f *testing.F) {
+	for _, s := range []string{"username=alice", "username=%ff&password=%00", "username=<b>x&password=y", "&&==;%", "username=a&username=b", "password=" + strings.Repeat("x", 300)} {
+		f.Add(s)
+	}
+	s := newRealServer(f)
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, path := range []string{"/login", "/register", "/logout"} {
+			r := httptest.NewRequest("POST", path, strings.NewReader(body+"&x=%3Cmarkup"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			if w.Code >= 500 || strings.Contains(strings.ToLower(w.Body.String()), "<markup") {
+				t.Errorf("POST %s of %q: %d %s", path, body, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+// Whatever the address and the headers, the answer is none of a fault, and is guarded.
+func FuzzRequests(f *testing.F) {
+	for _, s := range []string{"/", "/login", "//x", "/static/x/..%2f..%2fgo.mod", "/api/rooms/%00/events?before=1-1&limit=9", "/ws", "/%", "/\\", "/api/rooms/@a:b/events", "/.well-known/security.txt"} {
+		f.Add(s, "de;q=0.5", "lang=de; theme=\"<", "http://chat.example")
+	}
+	s := newRealServer(f)
+	f.Fuzz(func(t *testing.T, target, language, cookie, origin string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		u, err := r.URL.Parse(target)
+		if err != nil || u.Host != "" && u.Host != r.Host {
+			return
+		}
+		r.URL, r.RequestURI = u, u.RequestURI()
+		r.Header.Set("Accept-Language", language)
+		r.Header.Set("Cookie", cookie)
+		r.Header.Set("Origin", origin)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code >= 500 || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("GET %q: %d %v", target, w.Code, w.Header())
+		}
+	})
+}
