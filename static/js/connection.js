@@ -28,6 +28,7 @@ import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, REFUSED, SUBPROTOCOL
  * @property {(timer: unknown) => void} clearTimeout
  * @property {() => number} now milliseconds
  * @property {() => number} random
+ * @property {() => boolean} online whether the browser has a network at all, as far as it knows
  * @property {Pick<LockManager, 'request'> | undefined} locks
  */
 
@@ -56,6 +57,8 @@ const ANSWER_MS = 20_000;
 const AGAIN_MS = 4_000;
 /** The most that anything may take to be heard after we have reason to doubt the socket, in milliseconds. */
 const PROBE_MS = 5_000;
+/** The same where the browser says that there is no network. It may be wrong, so we ask all the same. */
+const OFFLINE_PROBE_MS = 1_000;
 /** The most that a left socket stays open for the answers that are still due on it, in milliseconds. */
 const RETIRE_MS = 5_000;
 
@@ -526,9 +529,15 @@ class Link {
 
   /** Asks for an answer, any; ends the socket when nothing is heard. */
   probe() {
-    if (this.#ended || this.#probe !== null) return;
-    this.#probe = this.#env.setTimeout(() => this.#end(1006), PROBE_MS);
-    this.request({ type: 'rooms' }).catch(() => {});
+    if (this.#ended) return;
+    const asked = this.#probe !== null;
+    const online = this.#env.online();
+    if (asked && online) return;
+    this.#env.clearTimeout(this.#probe);
+    this.#probe = this.#env.setTimeout(() => this.#end(1006), online ? PROBE_MS : OFFLINE_PROBE_MS);
+    if (asked) return;
+    // An error is an answer too.
+    this.request({ type: 'rooms' }).catch((err) => { if (err instanceof LostError) throw err; }).then(() => this.#trust(), () => {});
   }
 
   /**
@@ -601,9 +610,15 @@ class Link {
   /** Something was heard. */
   #alive() {
     this.#env.clearTimeout(this.#watch);
+    this.#watch = this.#env.setTimeout(() => this.#end(1006), this.#silenceMs);
+    // Without a network what is heard may have been on its way before; only the answer says that there is one.
+    if (this.#env.online()) this.#trust();
+  }
+
+  /** The socket lives. */
+  #trust() {
     this.#env.clearTimeout(this.#probe);
     this.#probe = null;
-    this.#watch = this.#env.setTimeout(() => this.#end(1006), this.#silenceMs);
   }
 
   /** @param {number} code */

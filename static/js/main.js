@@ -48,6 +48,7 @@ const env = {
   clearTimeout: (/** @type {unknown} */ timer) => clearTimeout(/** @type {number | undefined} */ (timer ?? undefined)),
   now: () => Date.now(),
   random: () => Math.random(),
+  online: () => navigator.onLine,
   locks: navigator.locks,
 };
 const connection = new Connection(

@@ -160,6 +160,26 @@ test('a socket in doubt is asked, and is dead when it says nothing', async () =>
   assert.equal(w.connection.state, 'waiting');
 });
 
+test('where the browser says that there is no network, a second is enough, also for who was asked before', async () => {
+  let online = true;
+  const w = world({ online: () => online });
+  await w.goLive();
+  w.connection.kick();
+  await w.clock.pass(1_000);
+  online = false;
+  w.connection.kick();
+  assert.equal(w.socket.requests('rooms').length, 1);
+  await w.clock.pass(999);
+  assert.equal(w.connection.state, 'live');
+  await w.socket.answers('rooms', { rooms: [] });
+  await w.clock.pass(5_000);
+  assert.equal(w.connection.state, 'live', 'it was wrong');
+  w.connection.kick();
+  await w.socket.says({ type: 'ping' });
+  await w.clock.pass(1_000);
+  assert.equal(w.connection.state, 'waiting', 'what was on its way before tells nothing');
+});
+
 test('a handshake without a welcome is given up', async () => {
   const w = world();
   w.connection.start();

@@ -84,8 +84,9 @@ export class FakeSocket {
  * A connection of alice's in such a world. Its rooms: one `join` of general on each socket.
  * @param {object} [options]
  * @param {() => number} [options.random]
+ * @param {() => boolean} [options.online]
  */
-export function world({ random = () => 0.5, locks } = {}) {
+export function world({ random = () => 0.5, online = () => true, locks } = {}) {
   const clock = new Clock();
   const sockets = [];
   const refreshes = [];
@@ -115,6 +116,7 @@ export function world({ random = () => 0.5, locks } = {}) {
     clearTimeout: clock.clearTimeout,
     now: () => clock.now,
     random,
+    online: () => online(),
     locks,
   };
   const connection = new Connection('alice', env, {
