@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { after } from 'node:test';
+import { after, afterEach } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { chromium } from 'playwright-core';
 import { startSystem } from './system.js';
@@ -52,6 +52,8 @@ export async function launchWithProfile(profile) {
 export async function stage(variables) {
   const system = await startSystem(variables);
   const browser = await launch();
+  // Pages that stay open go on working: each hears of whoever comes to general, in all tests after its own.
+  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
   after(async () => {
     await browser.close();
     await system.stop();
