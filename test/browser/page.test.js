@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Tab, assertContent, fresh, person, stage, until } from './kit.js';
 
-const { system, browser } = await stage();
+const { system, browser } = await stage({ CHATD_SEND_RATE: '1000' });
 
 test('without a login every way leads to the login page, and logging in leads back', async () => {
   const context = await browser.newContext();
@@ -114,7 +114,7 @@ test('what was read on one device is read on all, when it is seen to its end and
   const room = fresh('room');
   for (const tab of [bob, phone, desk]) await tab.goto(room);
   const said = Array.from({ length: 60 }, (_, i) => `message ${i}`);
-  for (const text of said) await bob.say(text);
+  await bob.flood(room, said);
   for (const tab of [phone, desk]) await tab.sees('message 59');
   await desk.goto('general');
   const badge = desk.page.locator('#rooms .entry').filter({ hasText: room }).locator('.badge');
@@ -230,7 +230,7 @@ test('older messages load on the way up, without a jump', async () => {
   const alice = await person(browser, system.url, fresh('alice'));
   const room = fresh('room');
   await alice.goto(room);
-  for (let i = 0; i < 130; i++) await alice.say(`message ${i}`);
+  await alice.flood(room, Array.from({ length: 130 }, (_, i) => `message ${i}`));
   await alice.sees('message 129');
   await alice.page.reload();
   await alice.titled(room);
