@@ -24,38 +24,39 @@ import (
 // Config is what an operator decides. A Config from [Load] is valid; the zero
 // Config is not. It prints itself, by slog and by fmt, without secrets.
 type Config struct {
-	Addr              string         // host:port for people and HAProxy; port 0 takes any free one
-	AdminAddr         string         // host:port for /metrics and profiles, not for the outside
-	RedisURL          string         // redis://, rediss:// or unix://, with master_name= of sentinels; "" means the embedded Redis
-	Instance          string         // 1 to 64 of A-Z a-z 0-9 . _ -; "" only where Addr's port is 0: see InstanceName
-	Guests            bool           // may people log in by name alone
-	Accounts          bool           // may people make accounts
-	PasswordMin       int            // the least length of a password, in Unicode code points
-	PublicURL         string         // where people find chatd, as an origin: "" where nothing needs it
-	OIDCIssuer        string         // an OpenID Connect provider at which people may log in; "": none
-	OIDCClientID      string         // what this chat is called there
-	OIDCClientSecret  string         // "" of a public client
-	OIDCName          string         // of the provider, for people
-	Hosts             []string       // the host[:port] by which people reach chatd; none: any
-	Origins           []string       // allowed as a browser sends them, beyond the request's own host
-	SecurityContact   string         // of /.well-known/security.txt, a URL; "": there is none
-	Drain             time.Duration  // how long a drain may take
-	Window            int            // newest messages sent at a join
-	History           int            // events kept per room
-	Audit             int            // lines kept of the audit log
-	SessionIdle       time.Duration  // a session unused for so long ends
-	SessionMax        time.Duration  // a session ends so long after its login, at least SessionIdle
-	TextMax           int            // a message's length in Unicode code points
-	Admins            []string       // names of those who administer
-	Proxies           []netip.Prefix // whose X-Forwarded-* headers are believed
-	MaxSockets        int            // sockets at once on this instance
-	SocketsPerUser    int            // of them, one person's
-	SocketsPerAddress int            // of them, those of one address
-	Handshakes        int            // handshakes per second on this instance
-	SendRate          int            // messages per second of one person on this instance
-	LogFormat         string         // "text" or "json"
-	LogLevel          slog.Level
-	Dev               bool // static files and templates from the disk, not from the binary
+	Addr               string         // host:port for people and HAProxy; port 0 takes any free one
+	AdminAddr          string         // host:port for /metrics and profiles, not for the outside
+	RedisURL           string         // redis://, rediss:// or unix://, with master_name= of sentinels; "" means the embedded Redis
+	Instance           string         // 1 to 64 of A-Z a-z 0-9 . _ -; "" only where Addr's port is 0: see InstanceName
+	Guests             bool           // may people log in by name alone
+	Accounts           bool           // may people make accounts
+	PasswordMin        int            // the least length of a password, in Unicode code points
+	PublicURL          string         // where people find chatd, as an origin: "" where nothing needs it
+	OIDCIssuer         string         // an OpenID Connect provider at which people may log in; "": none
+	OIDCClientID       string         // what this chat is called there
+	OIDCClientSecret   string         // "" of a public client
+	OIDCName           string         // of the provider, for people
+	Hosts              []string       // the host[:port] by which people reach chatd; none: any
+	Origins            []string       // allowed as a browser sends them, beyond the request's own host
+	SecurityContact    string         // of /.well-known/security.txt, a URL; "": there is none
+	Drain              time.Duration  // how long a drain may take
+	Window             int            // newest messages sent at a join
+	History            int            // events kept per room
+	Audit              int            // lines kept of the audit log
+	SessionIdle        time.Duration  // a session unused for so long ends
+	SessionMax         time.Duration  // a session ends so long after its login, at least SessionIdle
+	TextMax            int            // a message's length in Unicode code points
+	Admins             []string       // names of those who administer
+	Proxies            []netip.Prefix // whose X-Forwarded-* headers are believed
+	MaxSockets         int            // sockets at once on this instance
+	SocketsPerUser     int            // of them, one person's
+	SocketsPerAddress  int            // of them, those of one address
+	RequestsPerAddress int            // HTTP requests per second of one address on this instance
+	Handshakes         int            // handshakes per second on this instance
+	SendRate           int            // messages per second of one person on this instance
+	LogFormat          string         // "text" or "json"
+	LogLevel           slog.Level
+	Dev                bool // static files and templates from the disk, not from the binary
 
 	redisURLFile   string
 	oidcSecretFile string
@@ -92,6 +93,7 @@ func (c *Config) settings() []setting {
 		{"max-sockets", "20000", "`number` of sockets at once on this instance, 1 to 1000000", number(&c.MaxSockets, 1, 1_000_000)},
 		{"sockets-per-user", "100", "`number` of sockets at once of one person on this instance, 1 to 1000000", number(&c.SocketsPerUser, 1, 1_000_000)},
 		{"sockets-per-address", "2000", "`number` of sockets at once from one address (IPv6: one /64) on this instance, 1 to 1000000; proxies that are believed are not counted", number(&c.SocketsPerAddress, 1, 1_000_000)},
+		{"requests-per-address", "300", "`number` of HTTP requests per second from one address (IPv6: one /64) on this instance, ten times as many at once, 1 to 1000000; more are put off; proxies that are believed are not counted", number(&c.RequestsPerAddress, 1, 1_000_000)},
 		{"handshakes", "500", "`number` of handshakes per second on this instance, 1 to 100000; more are put off", number(&c.Handshakes, 1, 100_000)},
 		{"send-rate", "50", "`number` of messages per second that one person may send, 1 to 100000; more are put off", number(&c.SendRate, 1, 100_000)},
 		{"security-contact", "", "`URL` (mailto: or https:) where faults of security are reported, for /.well-known/security.txt", contact(&c.SecurityContact)},

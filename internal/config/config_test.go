@@ -38,7 +38,7 @@ func TestDefaultsAreTheContract(t *testing.T) {
 	c.Instance = "x"
 	want := "addr=127.0.0.1:8080 admin_addr=127.0.0.1:9080 redis_url=embedded redis_url_file= instance=x guests=true accounts=true password_min=15 hosts= public_url= oidc_issuer= oidc_client_id= oidc_client_secret= oidc_client_secret_file= oidc_name= origins= " +
 		"drain=15s window=50 history=10000 audit=100000 session_idle=24h0m0s session_max=720h0m0s text_max=4000 admins= proxies=127.0.0.0/8,::1/128 " +
-		"max_sockets=20000 sockets_per_user=100 sockets_per_address=2000 handshakes=500 send_rate=50 security_contact= log_format=text log_level=info dev=false"
+		"max_sockets=20000 sockets_per_user=100 sockets_per_address=2000 requests_per_address=300 handshakes=500 send_rate=50 security_contact= log_format=text log_level=info dev=false"
 	if c.String() != want {
 		t.Errorf("got  %s\nwant %s", c, want)
 	}

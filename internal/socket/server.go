@@ -179,9 +179,9 @@ func (s *Server) Admit(ctx context.Context, from netip.Addr) error {
 	return nil
 }
 
-// neighbours is as much of an address as one household or host has, and so may change
+// Neighbours is as much of an address as one household or host has, and so may change
 // at will; nothing for the zero address.
-func neighbours(addr netip.Addr) netip.Prefix {
+func Neighbours(addr netip.Addr) netip.Prefix {
 	bits := 32
 	if addr.Is6() {
 		bits = 64
@@ -193,7 +193,7 @@ func neighbours(addr netip.Addr) netip.Prefix {
 func (s *Server) crowded(from netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return from.IsValid() && s.addrs[neighbours(from)] >= s.PerAddr
+	return from.IsValid() && s.addrs[Neighbours(from)] >= s.PerAddr
 }
 
 // Reserve counts one more socket for the person and the address, until release is
@@ -201,7 +201,7 @@ func (s *Server) crowded(from netip.Addr) bool {
 func (s *Server) Reserve(user string, from netip.Addr) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	near := neighbours(from)
+	near := Neighbours(from)
 	if s.users[user] >= s.PerUser || from.IsValid() && s.addrs[near] >= s.PerAddr {
 		return nil, ErrTooMany
 	}

@@ -14,7 +14,7 @@ func newRealServer(f *testing.F) *Server {
 	f.Helper()
 	p := &parts{}
 	s, err := New(Options{
-		Instance: "chatd-1", Guests: true, Registers: true, PasswordMin: 15, Files: chatd.Files,
+		Instance: "chatd-1", Requests: 1_000_000, Guests: true, Registers: true, PasswordMin: 15, Files: chatd.Files,
 		Sessions: p, Accounts: names{p}, Audit: p, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"chatd/internal/audit"
 	"chatd/internal/chat"
 	"chatd/internal/session"
+	"chatd/internal/socket"
 )
 
 const (
@@ -78,6 +79,7 @@ type Options struct {
 	PasswordMin  int            // the least length of a password, as the pages say it
 	Hosts        []string       // by which people reach chatd; none: any
 	Contact      string         // of security.txt; "": there is none
+	Requests     int            // per second of one address
 	PublicURL    string         // an origin; "" where there is no provider
 	Provider     Provider       // of logins; nil: there is none
 	ProviderName string         // for people
@@ -102,6 +104,10 @@ type Server struct {
 	leaving  atomic.Bool  // readyz says so
 	draining atomic.Bool  // and so does all that others can do
 	reported atomic.Int64 // the second of the last report that was logged
+	crowded  atomic.Int64 // the minute in which an address was last said to be over a limit
+
+	addresses *limits[netip.Prefix]
+	people    *limits[string]
 }
 
 // New returns a server, or an error if the pages do not parse.
@@ -110,11 +116,11 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Options: opts, echo: echo.New(), pages: p}
+	s := &Server{Options: opts, echo: echo.New(), pages: p, addresses: newLimits[netip.Prefix](opts.Requests), people: newLimits[string](pagesPerSecond)}
 	e := s.echo
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = s.realIP()
-	e.Use(s.recover, s.securityHeaders, s.knownHost, s.sameOrigin, plainBody, readOut, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)), middleware.GzipWithConfig(middleware.GzipConfig{
+	e.Use(s.recover, s.securityHeaders, s.paced, s.knownHost, s.sameOrigin, plainBody, readOut, middleware.BodyLimit(strconv.Itoa(maxBodyBytes)), middleware.GzipWithConfig(middleware.GzipConfig{
 		// The 101 of a handshake would wait in the compressor for ever.
 		Skipper:   func(c echo.Context) bool { return c.Path() == "/ws" },
 		MinLength: minGzipBytes,
@@ -235,6 +241,9 @@ func (s *Server) shakeHands(c echo.Context) error {
 	defer cancel()
 	from := s.counted(c)
 	if err := s.Sockets.Admit(ctx, from); err != nil {
+		if errors.Is(err, socket.ErrTooMany) {
+			s.crowd(from)
+		}
 		return err
 	}
 	ses, err := s.Sessions.Read(r.WithContext(ctx))
@@ -264,7 +273,7 @@ func (s *Server) rooms(c echo.Context) error {
 }
 
 func (s *Server) events(c echo.Context) error {
-	ses, err := s.Sessions.Read(c.Request())
+	ses, err := s.reader(c)
 	if err != nil {
 		return err
 	}

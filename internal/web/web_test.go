@@ -126,7 +126,7 @@ func newServer(t *testing.T) (*Server, *parts) {
 	}
 	p := &parts{}
 	s, err := New(Options{
-		Instance: "chatd-1", Guests: true, Registers: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Instance: "chatd-1", Requests: 1000, Guests: true, Registers: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Files: fstest.MapFS{
 			"templates/layout.html":   {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
 			"templates/register.html": page("register"), "templates/name.html": page("name"), "templates/account.html": page("account"),
@@ -425,6 +425,45 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	}
 	if w := do(s, "GET", "/static/other/js/main.js"); w.Code != 200 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("another version's file: %d %q", w.Code, w.Header().Get("Cache-Control"))
+	}
+}
+
+// An address and a person have so many requests a second; others are not slowed by them.
+func TestRequestsAreBounded(t *testing.T) {
+	s, p := newServer(t)
+	s.addresses, s.people = newLimits[netip.Prefix](3), newLimits[string](2)
+	count := func(n int, path string, headers ...string) (answered int) {
+		for range n {
+			switch w := do(s, "GET", path, headers...); {
+			case w.Code < 400:
+				answered++
+			case w.Code != 429 || w.Header().Get("Retry-After") == "":
+				t.Errorf("GET %s: %d", path, w.Code)
+			}
+		}
+		return answered
+	}
+	if n := count(50, "/login", "Peer: 192.0.2.1:5"); n < 30 || n > 32 {
+		t.Errorf("%d requests of one address were answered at once, want 30", n)
+	}
+	if n := count(5, "/login", "Peer: 192.0.2.2:5") + count(5, "/livez", "Peer: 192.0.2.1:5"); n != 10 {
+		t.Errorf("%d of 10 of another address, and of health, were answered", n)
+	}
+	if n := count(50, "/login", "Peer: 10.0.0.1:5"); n != 50 {
+		t.Errorf("%d of 50 requests from a proxy itself were answered", n)
+	}
+	if n := count(50, "/api/rooms/general/events", "Peer: 10.0.0.1:5"); n < 20 || n > 22 {
+		t.Errorf("%d pages of history were answered at once, want 20", n)
+	}
+	p.err = session.ErrNone // who is nobody uses up nobody's
+	if w := do(s, "GET", "/api/rooms/general/events", "Peer: 10.0.0.1:5"); w.Code != 401 {
+		t.Errorf("nobody: %d", w.Code)
+	}
+	many := newLimits[int](1)
+	for n := range 3 * mostKept {
+		if many.allow(n); len(many.kept) > mostKept {
+			t.Fatalf("%d are kept", len(many.kept))
+		}
 	}
 }
 
