@@ -125,7 +125,7 @@ ifneq ($(VULNDB),)
 	@echo "govulncheck with $(notdir $(VULNDB))"
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; tar -xJf $(VULNDB) -C "$$dir"; \
 	db=$$(dirname "$$(find "$$dir" -path '*/index/db.json' | head -n 1)"); \
-	grep -o '"modified":"[^"]*"' "$$db/db.json" | head -n 1; \
+	grep -o '"modified": *"[^"]*"' "$$db/db.json" | head -n 1; \
 	$(GOVULNCHECK) -db "file://$${db%/index}" ./...
 else
 	@if timeout 5 bash -c 'exec 3<>/dev/tcp/vuln.go.dev/443' 2>/dev/null; then $(GOVULNCHECK) ./...; \
