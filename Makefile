@@ -80,7 +80,7 @@ sim: ## the deterministic simulation, SEEDS=10000
 
 .PHONY: integration
 integration: ## tests with real Redis, HAProxy and instances
-	go test -tags integration -shuffle=on -parallel 4 -count=1 -timeout 10m ./internal/cluster ./test/integration
+	go test -tags integration -shuffle=on -parallel 4 -count=1 -timeout 10m ./internal/cluster ./internal/bench ./test/integration
 
 .PHONY: microbench
 microbench: ## what a message costs in each part, ten times over, for benchstat
@@ -101,6 +101,12 @@ drill-long: ## the same by chance, two faults at a time, for an hour (DRILL='-ra
 .PHONY: drill-short
 drill-short: node_modules ## the five faults that tell most, and that mistakes made on purpose are found
 	go test -tags integration -count=1 -timeout 10m ./internal/drill
+
+.PHONY: bench
+bench: ## what it costs, beside others, into docs/performance.md: a quarter of an hour (BENCH=-quick: a minute, writes nothing)
+	@.ci/need redis-server:redis-server haproxy:haproxy node:nodejs npm:npm
+	@go build -o bin/bench ./cmd/bench
+	@exec bin/bench -page docs/performance.md $(BENCH)
 
 .PHONY: js
 js: node_modules ## the page's modules: tests and types

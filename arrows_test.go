@@ -28,11 +28,13 @@ var arrows = map[string]string{
 	"chatd/internal/cluster":          "",
 	"chatd/internal/judge":            "",
 	"chatd/internal/drill":            "chat client cluster judge",
+	"chatd/internal/bench":            "cluster",
 	"chatd/internal/chattest":         "",
 	"chatd/internal/sim":              "",
 	"chatd/cmd/chatd":                 "account audit chatd chat config directory feed oidc presence room session socket web",
 	"chatd/cmd/up":                    "cluster",
 	"chatd/cmd/drill":                 "cluster drill",
+	"chatd/cmd/bench":                 "bench cluster",
 }
 
 // homes are the packages that may import a technology.

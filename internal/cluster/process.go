@@ -42,6 +42,13 @@ type run struct {
 	watched bool // its end is reported; guarded by Process.mu
 }
 
+// NewProcess returns a process beside a cluster, which nobody else looks after: what
+// runs it, each time, and what finds out whether it serves, nil once it does. Its
+// output goes to the file log. It is killed with this program at the latest.
+func NewProcess(name, log string, command func() *exec.Cmd, ready func(context.Context) error) *Process {
+	return &Process{Name: name, Log: log, command: command, ready: ready}
+}
+
 // Start runs the program, and waits until it serves or ctx ends. A program that
 // ends before, or is not ready in time, is an error with the tail of its log, and
 // nothing of it is left running.
