@@ -88,16 +88,42 @@ type wire struct {
 	Head    chat.EventID
 }
 
+// A queue is a reader from which one takes and waits.
+type queue struct {
+	*room.Reader
+	ready chan struct{}
+}
+
+func newQueue(user string) *queue {
+	q := &queue{ready: make(chan struct{}, 1)}
+	q.Reader = room.NewReader(user, func() {
+		select {
+		case q.ready <- struct{}{}:
+		default:
+		}
+	})
+	return q
+}
+
+func (q *queue) next() ([][]byte, error) {
+	for {
+		if batch, err := q.Take(nil); err != nil || len(batch) > 0 {
+			return batch, err
+		}
+		<-q.ready
+	}
+}
+
 func (in *instance) listen(user string) *listener {
-	l := &listener{t: in.t, in: in, rd: room.NewReader(user)}
+	q := newQueue(user)
+	l := &listener{t: in.t, in: in, rd: q.Reader}
 	in.Add(l.rd)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		var batch [][]byte
 		for {
-			var err error
-			if batch, err = l.rd.Next(context.Background(), batch); err != nil {
+			batch, err := q.next()
+			if err != nil {
 				return
 			}
 			for _, data := range batch {
@@ -339,10 +365,10 @@ func TestLostDataResetsReaders(t *testing.T) {
 func TestSlowReaderDoesNotDelayOthers(t *testing.T) {
 	rdb, _ := chattest.Embedded(t)
 	in := newInstance(t, rdb, "one")
-	slow := room.NewReader("slow")
-	in.Add(slow)
-	t.Cleanup(func() { in.Remove(slow) })
-	err := in.Join(t.Context(), slow, "general", "", func(room.Replay) []byte { return []byte(`{"type":"ok"}`) })
+	slow := newQueue("slow")
+	in.Add(slow.Reader)
+	t.Cleanup(func() { in.Remove(slow.Reader) })
+	err := in.Join(t.Context(), slow.Reader, "general", "", func(room.Replay) []byte { return []byte(`{"type":"ok"}`) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +383,7 @@ func TestSlowReaderDoesNotDelayOthers(t *testing.T) {
 		t.Fatalf("alice was shown %d events", n)
 	}
 	for {
-		if _, err := slow.Next(t.Context(), nil); err != nil {
+		if _, err := slow.next(); err != nil {
 			if !errors.Is(err, room.ErrSlow) {
 				t.Fatal(err)
 			}
@@ -391,14 +417,14 @@ func TestAResumeComesInParts(t *testing.T) {
 	}
 
 	// What one asked for makes one not too slow.
-	late := room.NewReader("late")
-	in.Add(late)
-	defer in.Remove(late)
-	if err := in.Join(t.Context(), late, "general", start, func(room.Replay) []byte { return []byte("{}") }); err != nil {
+	late := newQueue("late")
+	in.Add(late.Reader)
+	defer in.Remove(late.Reader)
+	if err := in.Join(t.Context(), late.Reader, "general", start, func(room.Replay) []byte { return []byte("{}") }); err != nil {
 		t.Fatal(err)
 	}
 	alice.unbroken(in.say("general", "heard by late too"))
-	batch, err := late.Next(t.Context(), nil)
+	batch, err := late.next()
 	if err != nil || len(batch) < all-len(join.Events) {
 		t.Fatalf("%d objects, %v", len(batch), err)
 	}
@@ -415,19 +441,19 @@ func TestAResumeComesInParts(t *testing.T) {
 }
 
 func TestEphemeraAreShedFirst(t *testing.T) {
-	rd := room.NewReader("alice")
+	rd := newQueue("alice")
 	big := make([]byte, 64<<10)
 	for range 9 { // a little more than half of the queue
 		rd.Push(big)
 	}
 	rd.Offer([]byte("typing"))
 	rd.Push([]byte("message"))
-	batch, err := rd.Next(t.Context(), nil)
+	batch, err := rd.next()
 	if err != nil || len(batch) != 10 || string(batch[9]) != "message" {
 		t.Fatalf("%d objects, %v", len(batch), err)
 	}
 	rd.Offer([]byte("typing"))
-	if batch, _ = rd.Next(t.Context(), nil); len(batch) != 1 {
+	if batch, _ = rd.next(); len(batch) != 1 {
 		t.Fatal("nothing needed to be shed")
 	}
 }
@@ -539,12 +565,12 @@ func TestUniverseOfManyRoomsIsBounded(t *testing.T) {
 		rooms = append(rooms, name)
 		heads[name] = in.say(name, strings.Repeat("x", 8000))
 	}
-	rd := room.NewReader("alice")
-	in.Add(rd)
-	defer in.Remove(rd)
+	rd := newQueue("alice")
+	in.Add(rd.Reader)
+	defer in.Remove(rd.Reader)
 	rd.Push(make([]byte, 600<<10)) // waits already, and is not what makes her too slow
 	size, shown := 0, 0
-	if err := in.JoinUniverse(t.Context(), rd, list(rooms...), anywhere, nil, func(replays []room.Replay) []byte {
+	if err := in.JoinUniverse(t.Context(), rd.Reader, list(rooms...), anywhere, nil, func(replays []room.Replay) []byte {
 		for _, r := range replays {
 			if r.Head != heads[r.Room] {
 				t.Errorf("%s ends at %q", r.Room, r.Head)
@@ -561,11 +587,11 @@ func TestUniverseOfManyRoomsIsBounded(t *testing.T) {
 	if size > 1<<20 || shown < 100 {
 		t.Errorf("%d events, %d bytes in one answer", shown, size)
 	}
-	if batch, err := rd.Next(t.Context(), nil); err != nil || len(batch) != 2 {
+	if batch, err := rd.next(); err != nil || len(batch) != 2 {
 		t.Fatalf("%d objects, %v", len(batch), err)
 	}
 	in.say(rooms[0], "live")
-	if batch, err := rd.Next(t.Context(), nil); err != nil || !strings.Contains(string(batch[0]), "live") {
+	if batch, err := rd.next(); err != nil || !strings.Contains(string(batch[0]), "live") {
 		t.Fatalf("%q, %v", batch, err)
 	}
 }

@@ -25,7 +25,7 @@ func (nothing) Unsubscribe(chat.Room)                                 {}
 // A reader of universe goes away while a new room is opened for it.
 func TestReaderThatLeftIsNotSubscribed(t *testing.T) {
 	h := NewHub(nothing{}, nothing{}, 50, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	leaves, stays := NewReader("alice"), NewReader("bob")
+	leaves, stays := NewReader("alice", func() {}), NewReader("bob", func() {})
 	h.Add(leaves)
 	h.Add(stays)
 	leaves.universe, leaves.may = true, func(context.Context, chat.Room) (bool, error) { return true, nil }

@@ -24,8 +24,8 @@ type Reader struct {
 	User string
 
 	// Fixed after NewReader.
+	wake  func()
 	space chan struct{}
-	ready chan struct{}
 
 	// turn is held by who joins or leaves: the socket's own requests, and rooms that
 	// appear. Outside of all other locks; Redis may be waited for under it.
@@ -34,8 +34,9 @@ type Reader struct {
 	// Guarded by mu, which is the innermost lock of this package.
 	mu    sync.Mutex
 	queue [][]byte
-	bytes int // of what is in the queue
-	asked int // of these: what joins brought
+	bytes int  // of what is in the queue
+	asked int  // of these: what joins brought
+	awake bool // somebody takes out
 	err   error
 
 	// Guarded by Hub.mu.
@@ -45,11 +46,12 @@ type Reader struct {
 	may      May                  // says which these are
 }
 
-// NewReader returns a reader with an empty queue.
-func NewReader(user string) *Reader {
+// NewReader returns a reader with an empty queue. wake is called when there is
+// something to take, or the reader ended, and nobody takes; it must not block. So what
+// waits for nothing needs no goroutine.
+func NewReader(user string, wake func()) *Reader {
 	return &Reader{
-		User: user, rooms: map[chat.Room]*entry{}, joined: map[chat.Room]bool{},
-		space: make(chan struct{}, 1), ready: make(chan struct{}, 1),
+		User: user, wake: wake, rooms: map[chat.Room]*entry{}, joined: map[chat.Room]bool{}, space: make(chan struct{}, 1),
 	}
 }
 
@@ -78,7 +80,14 @@ func (r *Reader) push(data []byte, lossy bool) {
 		r.queue = append(r.queue, data)
 		r.bytes += len(data)
 	}
-	signal(r.ready)
+	r.wakeLocked()
+}
+
+func (r *Reader) wakeLocked() {
+	if !r.awake {
+		r.awake = true
+		r.wake()
+	}
 }
 
 // pushJoined puts into the queue what a join brings. It is bounded by itself, and
@@ -94,33 +103,23 @@ func (r *Reader) pushJoined(objects [][]byte) {
 		r.bytes += len(data)
 		r.asked += len(data)
 	}
-	signal(r.ready)
+	r.wakeLocked()
 }
 
-// Next waits for something to send and returns all of it, oldest first, using
-// buf. It returns the error given to Close, ErrSlow, or ctx's.
-func (r *Reader) Next(ctx context.Context, buf [][]byte) ([][]byte, error) {
-	for {
-		r.mu.Lock()
-		if len(r.queue) > 0 {
-			buf = append(buf[:0], r.queue...)
-			clear(r.queue)
-			r.queue, r.bytes, r.asked = r.queue[:0], 0, 0
-			r.mu.Unlock()
-			signal(r.space)
-			return buf, nil
-		}
-		err := r.err
-		r.mu.Unlock()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case <-r.ready:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+// Take returns all that is to be sent, oldest first, and keeps buf, which holds nothing,
+// for what comes next. Where nothing is to be sent, whoever takes stops, and wake tells of
+// more; or it returns the error given to Close, or ErrSlow, and there is no more.
+func (r *Reader) Take(buf [][]byte) ([][]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		r.awake = r.err != nil
+		return nil, r.err
 	}
+	taken := r.queue
+	r.queue, r.bytes, r.asked = buf[:0], 0, 0
+	signal(r.space)
+	return taken, nil
 }
 
 // Space waits until the queue is less than half full, so that a client that
@@ -144,15 +143,15 @@ func (r *Reader) Space(ctx context.Context) error {
 	}
 }
 
-// Close ends the reader: what is queued still goes out, then Next returns err.
+// Close ends the reader: what is queued still goes out, then Take returns err.
 func (r *Reader) Close(err error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.err == nil {
 		r.err = err
 	}
-	r.mu.Unlock()
-	signal(r.ready)
 	signal(r.space)
+	r.wakeLocked()
 }
 
 func signal(c chan struct{}) {

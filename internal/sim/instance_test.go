@@ -65,7 +65,7 @@ func (in *instance) String() string { return fmt.Sprintf("chatd-%d.%d", in.slot+
 func (w *world) newInstance(slot, life int) *instance {
 	in := &instance{
 		w: w, slot: slot, life: life, server: w.master, hears: w.master, feed: w.feed(), procs: map[*proc]bool{},
-		rooms: map[chat.Room]*opened{}, wanted: map[chat.Room]bool{}, asks: room.NewReader(""),
+		rooms: map[chat.Room]*opened{}, wanted: map[chat.Room]bool{}, asks: room.NewReader("", func() {}),
 	}
 	in.subscribeAll()
 	return in
@@ -430,21 +430,14 @@ func (c *conn) confirm(req request, r feed.Receipt) {
 	c.rd.Push(chat.Encode(chat.Kept{Answer: chat.OK(req.ID), Room: req.Room, Event: r.Event, Seq: r.Event.Seq(), Duplicate: r.Duplicate}))
 }
 
-// over makes Reader.Next return at once.
-var over = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
 // flush sends what the readers' queues hold.
 func (in *instance) flush() {
 	if in.dead {
 		return
 	}
 	for _, c := range in.conns {
-		batch, err := c.rd.Next(over, nil)
-		if err != nil || c.broken {
+		batch, err := c.rd.Take(nil)
+		if len(batch) == 0 || err != nil || c.broken {
 			continue
 		}
 		c.toClient = max(c.toClient, in.w.now+in.w.delay())

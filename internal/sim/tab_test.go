@@ -183,7 +183,7 @@ func (t *tab) dial() *sock {
 				w.after(w.delay(), func() { t.lose(s) })
 				return
 			}
-			c := &conn{in: s.in, tab: t, sock: s, rd: room.NewReader(t.user), rooms: map[chat.Room]*opened{}, stalled: map[chat.Room]string{}}
+			c := &conn{in: s.in, tab: t, sock: s, rd: room.NewReader(t.user, func() {}), rooms: map[chat.Room]*opened{}, stalled: map[chat.Room]string{}}
 			s.in.conns = append(s.in.conns, c)
 			w.after(w.delay(), func() {
 				if s.gone || s.in.dead {

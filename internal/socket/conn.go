@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,20 +40,24 @@ func (c *closing) Error() string { return fmt.Sprintf("close %d: %s", c.code, c.
 
 var errRestart = &closing{chat.CloseRestart, "this instance restarts"}
 
-// A conn is one WebSocket.
+// A conn is one WebSocket. One goroutine reads from it; another one writes, while
+// there is something to write.
 type conn struct {
 	// Fixed after newConn.
-	srv *Server
-	ws  *websocket.Conn
-	net net.Conn
-	ses session.Session
-	who chat.Actor
-	out *room.Reader
-	log *slog.Logger
+	srv    *Server
+	ws     *websocket.Conn
+	net    net.Conn
+	ses    session.Session
+	who    chat.Actor
+	out    *room.Reader
+	ctx    context.Context // ends with the connection
+	cancel context.CancelFunc
+	closed chan struct{} // what was queued is sent, and the socket is closed
 
 	pace *pace // fixed by Server.add
 
 	doubts atomic.Int64 // how often something came that may have taken rights from its person
+	stuck  atomic.Int64 // when the write under way takes too long, Unix ns; 0: there is none
 
 	// What presence counts this connection for. Its lock is held while presence is told.
 	mu    sync.Mutex
@@ -65,31 +68,30 @@ type conn struct {
 	// Owned by the read loop.
 	stalled map[chat.Room]string // rooms in which a message of this key has to come first
 	hasty   int                  // requests in a row that were too fast
+
+	// Owned by Server.beat.
+	ping time.Time // when the next one is due
 }
 
 func newConn(s *Server, ws *websocket.Conn, network net.Conn, ses session.Session, who chat.Actor) *conn {
-	return &conn{
-		srv: s, ws: ws, net: network, ses: ses, who: who, out: room.NewReader(ses.User),
-		log:  s.Log.With("user", ses.User),
+	c := &conn{
+		srv: s, ws: ws, net: network, ses: ses, who: who, closed: make(chan struct{}),
 		here: map[chat.Room]bool{}, muted: map[chat.Room]bool{}, stalled: map[chat.Room]string{},
+		ping: time.Now().Add(chat.PingInterval/2 + rand.N(chat.PingInterval/2)), // #nosec G404 -- so that not all are due at once
 	}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.out = room.NewReader(ses.User, func() { go c.write() })
+	return c
 }
+
+func (c *conn) log() *slog.Logger { return c.srv.Log.With("user", c.ses.User) }
 
 // serve runs the connection until it is closed and all its goroutines have ended.
 func (c *conn) serve() {
-	ctx, cancel := context.WithCancel(c.srv.ctx)
-	defer cancel()
-	var wg sync.WaitGroup
-	wg.Go(func() { c.ping(ctx) })
-	wg.Go(func() {
-		err := c.write(ctx)
-		c.log.Debug("socket closes", "reason", err)
-		c.close(err)
-		cancel()
-	})
-	err := c.read(ctx)
-	c.out.Close(err) // the write loop sends what is queued, and closes
-	wg.Wait()
+	defer c.cancel()
+	err := c.read(c.ctx)
+	c.out.Close(err) // what is queued is sent first
+	<-c.closed
 	c.leaveAll()
 }
 
@@ -99,8 +101,8 @@ func (c *conn) read(ctx context.Context) error {
 		if err := c.out.Space(ctx); err != nil {
 			return err
 		}
-		// Not ctx: the socket is closed by the write loop, which says why.
-		kind, frame, err := c.ws.Read(context.WithoutCancel(ctx))
+		// Not ctx: the socket is closed by who writes, and says why.
+		kind, frame, err := c.ws.Read(context.Background())
 		switch {
 		case websocket.CloseStatus(err) != -1:
 			return err
@@ -111,90 +113,107 @@ func (c *conn) read(ctx context.Context) error {
 		case kind != websocket.MessageText:
 			return &closing{chat.CloseBadFrame, "frames are text"}
 		}
-		reqs, err := chat.DecodeFrame(frame)
+		// By a goroutine of its own: what an answer takes of the stack is not kept by a
+		// connection that waits, which is what most do most of the time.
+		answered := make(chan error)
+		go func() { answered <- c.answer(ctx, frame) }()
+		if err := <-answered; err != nil {
+			return err
+		}
+	}
+}
+
+// answer handles the requests of a frame. An error ends the connection.
+func (c *conn) answer(ctx context.Context, frame []byte) error {
+	reqs, err := chat.DecodeFrame(frame)
+	if err != nil {
+		var e *chat.Error
+		if errors.As(err, &e) {
+			return &closing{chat.CloseBadFrame, e.Message}
+		}
+		return err
+	}
+	for _, req := range reqs {
+		if err := c.out.Space(ctx); err != nil {
+			return err
+		}
+		c.handle(ctx, req)
+		if c.hasty > maxHasty {
+			return &closing{chat.CloseTooFast, "too fast"}
+		}
+	}
+	return nil
+}
+
+// A draft is what a writer works with.
+type draft struct {
+	batch [][]byte
+	frame []byte
+}
+
+var drafts = sync.Pool{New: func() any { return new(draft) }}
+
+// write sends what is queued until nothing is, or the queue ends: then it closes the
+// connection. There is one at a time.
+func (c *conn) write() {
+	d := drafts.Get().(*draft)
+	defer drafts.Put(d)
+	for {
+		batch, err := c.out.Take(d.batch)
+		if err == nil && len(batch) == 0 {
+			return
+		}
+		if err == nil {
+			d.batch = nil // it is the queue's now
+			err = c.send(d, batch)
+			clear(batch)
+			d.batch = batch
+		}
 		if err != nil {
-			var e *chat.Error
-			if errors.As(err, &e) {
-				return &closing{chat.CloseBadFrame, e.Message}
-			}
-			return err
-		}
-		for _, req := range reqs {
-			if err := c.out.Space(ctx); err != nil {
-				return err
-			}
-			c.handle(ctx, req)
-			if c.hasty > maxHasty {
-				return &closing{chat.CloseTooFast, "too fast"}
-			}
+			c.log().Debug("socket closes", "reason", err)
+			c.close(err)
+			c.cancel()
+			close(c.closed)
+			return
 		}
 	}
 }
 
-// write sends what is queued, several objects to a frame where more than one
-// waits, until the queue ends, and returns why it did.
-func (c *conn) write(ctx context.Context) error {
-	var batch [][]byte
-	var buf bytes.Buffer
-	for {
-		var err error
-		if batch, err = c.out.Next(ctx, batch); err != nil {
+// send writes objects, several to a frame where more than one waits.
+func (c *conn) send(d *draft, objects [][]byte) error {
+	for len(objects) > 0 {
+		frame := objects[0]
+		objects = objects[1:]
+		if len(objects) > 0 && len(frame)+len(objects[0]) < frameBytes {
+			frame = append(d.frame[:0], frame...)
+			for len(objects) > 0 && len(frame)+len(objects[0]) < frameBytes {
+				frame = append(append(frame, '\n'), objects[0]...)
+				objects = objects[1:]
+			}
+			d.frame = frame
+		}
+		// A deadline of its own would cost more than the write.
+		c.stuck.Store(time.Now().Add(writeTimeout + time.Duration(len(frame)/slowBytes)*time.Second).UnixNano())
+		err := c.ws.Write(context.Background(), websocket.MessageText, frame)
+		c.stuck.Store(0)
+		if err != nil {
 			return err
 		}
-		for rest := batch; len(rest) > 0; {
-			buf.Reset()
-			buf.Write(rest[0])
-			rest = rest[1:]
-			for len(rest) > 0 && buf.Len()+len(rest[0]) < frameBytes {
-				buf.WriteByte('\n')
-				buf.Write(rest[0])
-				rest = rest[1:]
-			}
-			if err := c.writeFrame(ctx, buf.Bytes()); err != nil {
-				return err
-			}
-		}
-		if buf.Cap() > frameBytes {
-			buf = bytes.Buffer{} // a rare large answer is not kept for ever
-		}
 	}
+	return nil
 }
 
-func (c *conn) writeFrame(ctx context.Context, frame []byte) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout+time.Duration(len(frame)/slowBytes)*time.Second)
+var pingObject = chat.Encode(chat.Notice{Type: "ping"})
+
+// sayPing says that this instance lives, by an object that a page can see, and finds
+// out whether the peer lives, by a WebSocket ping.
+func (c *conn) sayPing() {
+	c.out.Push(pingObject)
+	pong, cancel := context.WithTimeout(c.ctx, chat.PingInterval)
 	defer cancel()
-	return c.ws.Write(ctx, websocket.MessageText, frame)
-}
-
-// ping keeps the peer informed that this instance lives, by an object that a
-// page can see, and finds out whether the peer lives, by a WebSocket ping.
-func (c *conn) ping(ctx context.Context) {
-	object := chat.Encode(chat.Notice{Type: "ping"})
-	due := time.NewTimer(chat.PingInterval/2 + rand.N(chat.PingInterval/2)) // #nosec G404 -- so that not all are due at once
-	defer due.Stop()
-	end := time.NewTimer(time.Until(c.ses.Ends))
-	defer end.Stop()
-	for {
-		select {
-		case <-due.C:
-		case <-end.C:
-			// Redis' clock decides; a look in vain is repeated.
-			_ = c.srv.keepLogins(ctx, c.ses.Login)
-			end.Reset(time.Second / 2)
-			continue
-		case <-ctx.Done():
-			return
-		}
-		due.Reset(chat.PingInterval)
-		c.out.Push(object)
-		pong, cancel := context.WithTimeout(ctx, chat.PingInterval)
-		err := c.ws.Ping(pong)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			c.out.Close(&closing{chat.CloseGoingAway, "no answer to a ping"})
-			_ = c.net.Close() // a write under way would wait for a peer that is silent
-			return
-		}
+	if err := c.ws.Ping(pong); err != nil && c.ctx.Err() == nil {
+		c.out.Close(&closing{chat.CloseGoingAway, "no answer to a ping"})
+		_ = c.net.Close() // a write under way would wait for a peer that is silent
 	}
 }
 

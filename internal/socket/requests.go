@@ -100,7 +100,7 @@ func (c *conn) noteRefusal(ctx context.Context, req chat.Request, kind string, e
 		Action: audit.Refused, Actor: c.who.Name, Target: req.User, Room: chat.Room(req.Room), Address: c.who.Address, Detail: kind + ": " + e.Code,
 	})
 	if err != nil {
-		c.log.Warn("refusal not noted", "err", err) // and nothing was done
+		c.log().Warn("refusal not noted", "err", err) // and nothing was done
 	}
 }
 
@@ -121,13 +121,13 @@ func (c *conn) forPeople(err error) *chat.Error {
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, chat.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		c.log.Warn("request failed, its client tries again", "err", err)
+		c.log().Warn("request failed, its client tries again", "err", err)
 		return &chat.Error{Code: chat.CodeUnavailable, Message: "Messages cannot be stored right now.", RetryAfter: retryAfter}
 	case errors.Is(err, chat.ErrLost):
 		return &chat.Error{Code: chat.CodeNotFound, Message: "This place of the conversation is not kept any more."}
 	default:
 		id := rand.Text()[:8]
-		c.log.Error("request failed", "err", err, "error_id", id)
+		c.log().Error("request failed", "err", err, "error_id", id)
 		return &chat.Error{Code: chat.CodeInternal, Message: "Something went wrong here (" + id + ").", RetryAfter: retryAfter}
 	}
 }
@@ -229,7 +229,7 @@ func (c *conn) enter(ctx context.Context, name chat.Room) (roster chat.Roster) {
 		roster, err = c.srv.Presence.Enter(ctx, name, c.ses.User, c.away)
 	}
 	if err != nil {
-		c.log.Warn("presence not known", "room", name, "err", err)
+		c.log().Warn("presence not known", "room", name, "err", err)
 	}
 	return roster
 }
@@ -247,7 +247,7 @@ func (c *conn) setAway(ctx context.Context, req chat.Request) error {
 			err = errors.Join(err, c.srv.Presence.Away(ctx, name, c.ses.User, away))
 		}
 		if err != nil {
-			c.log.Warn("presence not told, it is with the next extension", "err", err)
+			c.log().Warn("presence not told, it is with the next extension", "err", err)
 		}
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID)}))
@@ -309,7 +309,7 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 			news.Out, news.Room = true, name
 		}
 		if err := c.srv.notify(ctx, news); err != nil {
-			c.log.Warn("leaving not told to the person's other sockets", "err", err)
+			c.log().Warn("leaving not told to the person's other sockets", "err", err)
 		}
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
@@ -668,7 +668,7 @@ func (c *conn) mute(ctx context.Context, req chat.Request) error {
 		return err
 	}
 	if err := c.srv.notify(ctx, notice{For: c.ses.User}); err != nil {
-		c.log.Debug("muting not told to the person's other sockets", "err", err)
+		c.log().Debug("muting not told to the person's other sockets", "err", err)
 	}
 	c.out.Push(chat.Encode(chat.Done{Answer: chat.OK(*req.ID), Room: name}))
 	return nil

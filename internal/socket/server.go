@@ -8,9 +8,11 @@ package socket
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -36,6 +38,8 @@ const (
 	// keepInterval is how often the logins of open sockets are kept alive and
 	// looked at, should the word that one has ended be lost.
 	keepInterval = 20 * time.Second
+	// beatInterval is how often the clock is looked at for all sockets.
+	beatInterval = time.Second
 	// requestTimeout bounds how long a request waits for Redis.
 	requestTimeout = 5 * time.Second
 	// deafTooLong is when the people of an instance that does not hear Redis are
@@ -227,8 +231,8 @@ func (s *Server) Actor(ses session.Session, address string) chat.Actor {
 }
 
 // Serve shakes hands for the login ses from this address, whose Origin has been checked,
-// and serves the socket until it is closed. It has answered the request in any case. It does
-// not end with the request's context.
+// and leaves the socket to goroutines of its own: the request's, with all that net/http
+// keeps for it, ends. It has answered the request in any case.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string) {
 	h := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
@@ -242,15 +246,24 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 	ws.SetReadLimit(chat.MaxFrameBytes)
 	c := newConn(s, ws, h.conn, ses, s.Actor(ses, address))
 	if !s.add(c) {
+		c.cancel()
 		_ = ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
 		return
 	}
-	defer s.remove(c)
-	c.serve()
+	go func() {
+		defer s.remove(c)
+		c.serve()
+	}()
 }
 
-// A hijacker keeps hold of the network connection: only closing that ends a close
-// handshake whose peer does not answer.
+// What a connection keeps for reading and writing: enough for most messages in one go.
+const (
+	readBytes  = 512
+	writeBytes = 1 << 10
+)
+
+// A hijacker keeps hold of the network connection, because only closing that ends a close
+// handshake whose peer does not answer, and gives it small buffers.
 type hijacker struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -258,8 +271,21 @@ type hijacker struct {
 
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
 	h.conn = conn
-	return conn, rw, err
+	// What the peer sent right behind its request must be in the new buffer too: that is
+	// where websocket.Accept looks for it.
+	early := make([]byte, rw.Reader.Buffered())
+	if _, err := io.ReadFull(rw.Reader, early); err != nil {
+		return nil, nil, err
+	}
+	reader := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(readBytes, len(early)))
+	if _, err := reader.Peek(len(early)); err != nil {
+		return nil, nil, err
+	}
+	return conn, bufio.NewReadWriter(reader, bufio.NewWriterSize(conn, writeBytes)), nil
 }
 
 func (s *Server) add(c *conn) bool {
@@ -333,26 +359,68 @@ func (s *Server) all() []*conn {
 	return all
 }
 
-// Run keeps the logins of open sockets, and asks people to move while this
-// instance does not hear Redis, until ctx ends.
+// Run looks after the open sockets until ctx ends: keeps their logins, finds out whether
+// their peers live, and asks people to move while this instance does not hear Redis.
 func (s *Server) Run(ctx context.Context) {
-	keep, look := time.NewTicker(keepInterval), time.NewTicker(time.Second)
-	defer keep.Stop()
-	defer look.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	// By themselves, because they wait for Redis.
+	wg.Go(func() { every(ctx, keepInterval, func(time.Time) { s.keep(ctx) }) })
+	wg.Go(func() { every(ctx, beatInterval, func(now time.Time) { s.lookAtEnded(ctx, now) }) })
 	var asked time.Time
+	every(ctx, beatInterval, func(now time.Time) {
+		s.beat(now)
+		if deaf, _ := s.Relay.Deaf(); deaf > deafTooLong && time.Since(asked) > moveAgain && s.Count() > 0 {
+			asked = time.Now()
+			s.Log.Warn("redis is not heard, people are asked to move", "deaf", deaf.Round(time.Second).String(), "sockets", s.Count())
+			s.tell(drainNotice(moveWithin), "")
+		}
+	})
+}
+
+// every does something each so often until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func(now time.Time)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
 	for {
 		select {
-		case <-keep.C:
-			s.keep(ctx)
-		case <-look.C:
-			if deaf, _ := s.Relay.Deaf(); deaf > deafTooLong && time.Since(asked) > moveAgain && s.Count() > 0 {
-				asked = time.Now()
-				s.Log.Warn("redis is not heard, people are asked to move", "deaf", deaf.Round(time.Second).String(), "sockets", s.Count())
-				s.tell(drainNotice(moveWithin), "")
-			}
+		case now := <-tick.C:
+			do(now)
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// beat looks at the clock for all sockets, so that none needs a timer of its own: it
+// pings who has not been for a while, and cuts who does not take what is written.
+func (s *Server) beat(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if late := c.stuck.Load(); late != 0 && now.UnixNano() > late {
+			_ = c.net.Close() // the writer hears it
+		}
+		if now.After(c.ping) {
+			c.ping = now.Add(chat.PingInterval)
+			s.wg.Go(c.sayPing)
+		}
+	}
+}
+
+// lookAtEnded looks whether the logins are over whose time is. Redis' clock decides; a
+// look in vain is repeated.
+func (s *Server) lookAtEnded(ctx context.Context, now time.Time) {
+	var ended []string
+	s.mu.Lock()
+	for c := range s.conns {
+		if now.After(c.ses.Ends) {
+			ended = append(ended, c.ses.Login)
+		}
+	}
+	s.mu.Unlock()
+	if len(ended) > 0 {
+		_ = s.keepLogins(ctx, ended...)
 	}
 }
 
