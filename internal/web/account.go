@@ -311,7 +311,7 @@ func (s *Server) showAccount(c echo.Context, done string, refused error) error {
 	if err != nil {
 		return err
 	}
-	data := map[string]any{"User": ses.User, "Guest": ses.Guest, "Done": done}
+	data := map[string]any{"User": ses.User, "Guest": ses.Guest, "Done": done, "Admin": s.Sockets.Actor(ses, "").Admin}
 	if !ses.Guest { // of a guest's name others may have logins too
 		logins, err := s.Sessions.List(c.Request().Context(), ses.User)
 		if err != nil {

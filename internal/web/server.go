@@ -60,6 +60,7 @@ type (
 	}
 	Audit interface {
 		Write(ctx context.Context, e audit.Entry) error
+		Read(ctx context.Context, before string, limit int) ([]audit.Line, error)
 	}
 	Directory interface {
 		List(ctx context.Context, who chat.Actor) ([]chat.RoomInfo, error)
@@ -152,6 +153,8 @@ func New(opts Options) (*Server, error) {
 	people.GET("/login/oidc/name", s.namePage, s.provided)
 	people.HEAD("/login/oidc/name", s.namePage, s.provided)
 	people.POST("/login/oidc/name", s.chooseName, s.provided)
+	people.GET("/admin/audit", s.auditLog)
+	people.GET("/admin/audit.csv", s.auditTable)
 	people.POST("/session/refresh", s.refresh)
 	people.GET("/api/rooms", s.rooms)
 	people.GET("/api/rooms/:room/events", s.events)

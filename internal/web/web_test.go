@@ -34,7 +34,9 @@ type parts struct {
 	never   bool
 	ended   []string
 	from    netip.Addr // of the last handshake
-	changed []string   // logins that were begun, refreshed or ended
+	admin   bool
+	lines   []audit.Line
+	changed []string // logins that were begun, refreshed or ended
 }
 
 func (p *parts) Begin(w http.ResponseWriter, r *http.Request, who session.Who) (session.Session, string, error) {
@@ -54,9 +56,8 @@ func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 func (p *parts) List(context.Context, string) ([]session.Login, error) { return nil, p.err }
 func (p *parts) EndOf(context.Context, string, ...string) error        { return p.err }
-func (p *parts) Write(context.Context, audit.Entry) error              { return p.err }
 func (p *parts) Actor(ses session.Session, address string) chat.Actor {
-	return chat.Actor{Name: ses.User, Address: address}
+	return chat.Actor{Name: ses.User, Admin: p.admin, Address: address}
 }
 func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string) {
 	w.WriteHeader(http.StatusNoContent) // stands for the upgrade
@@ -71,6 +72,26 @@ func (p *parts) History(ctx context.Context, who chat.Actor, room chat.Room, bef
 	return nil, p.err
 }
 func (p *parts) Deaf() (time.Duration, bool) { return p.deaf, !p.never }
+
+// ledger stands in for the audit log, with the newest line last.
+type ledger struct{ p *parts }
+
+func (l ledger) Write(_ context.Context, e audit.Entry) error {
+	l.p.lines = append(l.p.lines, audit.Line{ID: fmt.Sprint(len(l.p.lines)+1, "-0"), At: time.Unix(int64(len(l.p.lines)), 0).UTC(), Entry: e})
+	return l.p.err
+}
+func (l ledger) Read(_ context.Context, before string, limit int) ([]audit.Line, error) {
+	n := len(l.p.lines)
+	if before != "" {
+		if _, err := fmt.Sscanf(before, "%d-0", &n); err != nil {
+			return nil, chat.BadRequest("before is no line")
+		}
+		n--
+	}
+	some := slices.Clone(l.p.lines[max(0, n-limit):n])
+	slices.Reverse(some)
+	return some, l.p.err
+}
 
 // rooms stands in for the directory, names for the accounts: nobody has one.
 type (
@@ -129,13 +150,13 @@ func newServer(t *testing.T) (*Server, *parts) {
 		Instance: "chatd-1", Requests: 1000, Guests: true, Registers: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Files: fstest.MapFS{
 			"templates/layout.html":   {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
-			"templates/register.html": page("register"), "templates/name.html": page("name"), "templates/account.html": page("account"),
+			"templates/register.html": page("register"), "templates/name.html": page("name"), "templates/account.html": page("account"), "templates/audit.html": {Data: []byte(`{{define "body"}}{{range .Lines}}[{{.Actor}}]{{end}}{{with .Older}}older={{.}}{{end}}{{end}}`)},
 			"templates/login.html": page("login"), "templates/chat.html": page("chat"), "templates/error.html": page("error"),
 			"static/js/main.js":         {Data: []byte("export {}")},
 			"templates/strings/en.json": {Data: []byte(`{"lang":"en"}`)},
 			"templates/strings/de.json": {Data: []byte(`{"lang":"de","errors":{"unavailable":"Speicher"}}`)},
 		},
-		Sessions: p, Accounts: names{p}, Audit: p, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Sessions: p, Accounts: names{p}, Audit: ledger{p}, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@
 package integration_test
 
 import (
+	"encoding/csv"
 	"fmt"
 	"maps"
 	"net/http"
@@ -25,6 +26,7 @@ var rightsTests = []part{
 	{"WhoIsExpelledMayComeBack", testExpelled},
 	{"RoomsAreRemoved", testRemoved},
 	{"AdministratorsHaveAccounts", testAdmins},
+	{"EachDeedHasItsLine", testAuditLog},
 	{"StrangersFillNobodysList", testManyDirects},
 }
 
@@ -397,4 +399,52 @@ func testManyDirects(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("%d conversations were begun at once", begun)
 	}
 	mallory.ok("send", fields{"room": "@md-0", "key": "k2", "text": "still"}) // one that was begun goes on
+}
+
+// Each deed has its line, and those who may not read it find nothing.
+func testAuditLog(t *testing.T, c *cluster.Cluster) {
+	const room = "au-room"
+	alice := guest(t, c.Instances()[0].URL(), "au-alice").connect(t)
+	bobs := guest(t, c.Instances()[1].URL(), "au-bob")
+	bob := bobs.connect(t)
+	alice.ok("join", fields{"room": room})
+	bob.ok("join", fields{"room": room})
+	said := bob.ok("send", fields{"room": room, "key": "1", "text": "x"})["event"]
+	alice.ok("role", fields{"room": room, "user": "au-bob", "role": "muted"})
+	alice.ok("retract", fields{"room": room, "key": "2", "target": said})
+	alice.ok("retract", fields{"room": room, "key": "2", "target": said}) // repeated, it is done once
+	alice.ok("expel", fields{"room": room, "user": "au-bob"})
+	alice.ok("topic", fields{"room": room, "text": "=1+1"})
+	bob.refused("forbidden", "remove", fields{"room": room})
+	alice.ok("remove", fields{"room": room})
+	roots := theRoot(t, c)
+	want := "login||au-alice|guest;login||au-bob|guest;role|au-bob|au-alice|muted;retracted|au-bob|au-alice|" + said.(string) +
+		";expelled|au-bob|au-alice|;topic||au-alice|;refused||au-bob|remove: forbidden;room_removed||au-alice|"
+	rows, err := csv.NewReader(strings.NewReader(roots.get(t, "/admin/audit.csv").body)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		t.Fatal(len(rows), err)
+	}
+	var got []string
+	slices.Reverse(rows)
+	for _, r := range rows {
+		if slices.Contains(r, "au-alice") || slices.Contains(r, "au-bob") {
+			got = append(got, fmt.Sprint(r[2], "|", r[4], "|", r[3], "|", r[8]))
+			if r[6] != "127.0.0.1" {
+				t.Errorf("%v has no address", r)
+			}
+		}
+	}
+	if got := strings.Join(got, ";"); got != want {
+		t.Errorf("the audit log has\n\t%s, want\n\t%s", got, want)
+	}
+	if a := roots.get(t, "/admin/audit"); a.status != http.StatusOK || !strings.Contains(a.body, "<table>") {
+		t.Errorf("the page is %d", a.status)
+	}
+	for _, p := range []*person{bobs, visitor(t, c.URL()), guest(t, c.URL(), "rt-ghost")} {
+		for _, path := range []string{"/admin/audit", "/admin/audit.csv"} {
+			if a := p.get(t, path); a.status != http.StatusNotFound || strings.Contains(a.body, "au-alice") {
+				t.Errorf("%s is %d for others", path, a.status)
+			}
+		}
+	}
 }
