@@ -19,7 +19,7 @@ func (h *heard) Event(room chat.Room, _ chat.Event) { h.rooms = append(h.rooms, 
 func (h *heard) Ephemeral(room chat.Room, _ []byte) { h.rooms = append(h.rooms, room) }
 func (h *heard) Control([]byte)                     { h.controls++ }
 func (h *heard) Subscribed(chat.Room)               {}
-func (h *heard) Regained()                          {}
+func (h *heard) Regained() <-chan struct{}          { return nil }
 
 // What somebody else publishes or stores in Redis is no end of an instance, and reaches
 // nobody but the room whose channel it came by.

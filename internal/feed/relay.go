@@ -48,8 +48,9 @@ type Listener interface {
 	Subscribed(room chat.Room)
 	// Control brings a notice from an instance, this one included.
 	Control(data []byte)
-	// Regained says that notices may have been missed until here.
-	Regained()
+	// Regained says that notices may have been missed until here. No room's events come
+	// before what it returns is closed: who may not hear them any more is to be gone.
+	Regained() (ready <-chan struct{})
 }
 
 // Relay carries what is published in Redis to this instance: one subscription
@@ -189,7 +190,16 @@ func (r *Relay) connection(ctx context.Context, to Listener, works func()) error
 	defer wg.Wait()
 	defer cancel()
 	failed := make(chan error, 1)
+	ready := make(chan (<-chan struct{}), 1)
 	wg.Go(func() {
+		select {
+		case regained := <-ready:
+			select {
+			case <-regained:
+			case <-ctx.Done():
+			}
+		case <-ctx.Done():
+		}
 		if err := r.follow(ctx, sub); err != nil && ctx.Err() == nil {
 			failed <- err
 		}
@@ -216,7 +226,10 @@ func (r *Relay) connection(ctx context.Context, to Listener, works func()) error
 			switch {
 			case msg.Kind != "subscribe":
 			case msg.Channel == Control:
-				to.Regained()
+				select {
+				case ready <- to.Regained():
+				default: // it said so before on this connection
+				}
 			case msg.Channel == probeChannel+r.instance:
 				signal(r.nudge)
 			default:

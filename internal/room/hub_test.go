@@ -52,7 +52,11 @@ func (in *instance) Event(name chat.Room, ev chat.Event) {
 	}
 }
 func (in *instance) Control([]byte) {}
-func (in *instance) Regained()      {}
+func (in *instance) Regained() <-chan struct{} {
+	ready := make(chan struct{})
+	close(ready)
+	return ready
+}
 
 func (in *instance) say(name chat.Room, text string) chat.EventID {
 	in.t.Helper()

@@ -21,6 +21,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -48,6 +49,8 @@ const (
 	deafTooLong = 6 * time.Second
 	moveWithin  = 4 * time.Second
 	moveAgain   = 20 * time.Second
+	// regainAgain is how long to wait before who may hear what is looked up again.
+	regainAgain = 250 * time.Millisecond
 	// admitWithin is how long a handshake waits for its turn before it is put off.
 	admitWithin = 300 * time.Millisecond
 	// closeTimeout bounds a close handshake with a peer that does not answer: a
@@ -135,6 +138,8 @@ type Server struct {
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
 	admit *rate.Limiter
+
+	regained atomic.Int64 // how often the relay was
 
 	mu       sync.Mutex
 	conns    map[*conn]bool
@@ -365,7 +370,7 @@ func (s *Server) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	// By themselves, because they wait for Redis.
-	wg.Go(func() { every(ctx, keepInterval, func(time.Time) { s.keep(ctx) }) })
+	wg.Go(func() { every(ctx, keepInterval, func(time.Time) { _ = s.keep(ctx) }) })
 	wg.Go(func() { every(ctx, beatInterval, func(now time.Time) { s.lookAtEnded(ctx, now) }) })
 	var asked time.Time
 	every(ctx, beatInterval, func(now time.Time) {
@@ -425,16 +430,17 @@ func (s *Server) lookAtEnded(ctx context.Context, now time.Time) {
 }
 
 // keep keeps the logins of all sockets.
-func (s *Server) keep(ctx context.Context) {
+func (s *Server) keep(ctx context.Context) error {
 	logins := map[string]bool{}
 	for _, c := range s.all() {
 		logins[c.ses.Login] = true
 	}
 	for some := range slices.Chunk(slices.Collect(maps.Keys(logins)), 500) {
-		if s.keepLogins(ctx, some...) != nil {
-			return // the next time is soon enough
+		if err := s.keepLogins(ctx, some...); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // keepLogins tells Redis that these logins are in use, and closes the sockets of
@@ -627,7 +633,7 @@ func (s *Server) of(user string) []*conn {
 }
 
 // putOutStrangers looks whether those who read something here may still do so.
-func (s *Server) putOutStrangers(ctx context.Context) {
+func (s *Server) putOutStrangers(ctx context.Context) error {
 	readers := map[chat.Room][]*conn{}
 	for _, c := range s.all() {
 		c.doubts.Add(1)
@@ -642,37 +648,60 @@ func (s *Server) putOutStrangers(ctx context.Context) {
 		}
 		out, err := s.Directory.Outsiders(ctx, name, people)
 		if err != nil {
-			// What they may not read they would, so all start afresh: a join looks.
-			s.Log.Warn("who may be in a room is not known, its readers join again", "room", name, "err", err)
-			out = people
+			return err
 		}
 		for _, c := range conns {
-			if !slices.Contains(out, c.who) {
-				continue
-			}
-			if err != nil {
-				c.startAfresh(ctx, name)
-			} else {
+			if slices.Contains(out, c.who) {
 				c.putOut(ctx, name, true)
 			}
 		}
 	}
+	return nil
 }
 
-// Regained is the relay's. What notices would have said is looked up: which
-// logins are still good, which rooms there are, and who may be in them.
-func (s *Server) Regained() {
-	s.background(func(ctx context.Context) {
-		s.keep(ctx)
-		rooms, err := s.Directory.Public(ctx)
-		if err != nil {
-			s.Log.Warn("rooms not listed", "err", err)
-			return
+// Regained is the relay's. What notices would have said is looked up: which logins are
+// still good, and who may be in the rooms, before any of these rooms' events come; then
+// which rooms there are. It is looked up until Redis says it.
+func (s *Server) Regained() <-chan struct{} {
+	ready := make(chan struct{})
+	turn := s.regained.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		close(ready)
+		return ready
+	}
+	s.wg.Go(func() {
+		defer close(ready)
+		for warned := false; turn == s.regained.Load(); warned = true {
+			ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
+			err := errors.Join(s.keep(ctx), s.putOutStrangers(ctx))
+			cancel()
+			if err == nil {
+				s.background(s.listRooms)
+				return
+			}
+			if !warned {
+				s.Log.Warn("who may hear what is not known, trying again", "err", err)
+			}
+			select {
+			case <-time.After(regainAgain):
+			case <-s.ctx.Done():
+				return
+			}
 		}
-		s.Hub.Appeared(rooms)
-		s.putOutStrangers(ctx)
-		s.tell(chat.Encode(chat.Notice{Type: "relist"}), "")
 	})
+	return ready
+}
+
+func (s *Server) listRooms(ctx context.Context) {
+	rooms, err := s.Directory.Public(ctx)
+	if err != nil {
+		s.Log.Warn("rooms not listed", "err", err)
+		return
+	}
+	s.Hub.Appeared(rooms)
+	s.tell(chat.Encode(chat.Notice{Type: "relist"}), "")
 }
 
 func (s *Server) background(f func(ctx context.Context)) {

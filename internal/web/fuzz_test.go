@@ -15,7 +15,7 @@ func newRealServer(f *testing.F) *Server {
 	p := &parts{}
 	s, err := New(Options{
 		Instance: "chatd-1", Requests: 1_000_000, Guests: true, Registers: true, PasswordMin: 15, Files: chatd.Files,
-		Sessions: p, Accounts: names{p}, Audit: p, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.DiscardHandler),
+		Sessions: p, Accounts: names{p}, Audit: ledger{p}, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.Fatal(err)

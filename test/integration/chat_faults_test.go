@@ -25,6 +25,7 @@ func TestChatSurvives(t *testing.T) {
 		{"RestartingAllInstancesAtOnce", testRestartAll},
 		{"LosingPubSub", testPubSubKilled},
 		{"LosingTheLastWord", testLastWord},
+		{"LosingTheWordOfABan", testLostBan},
 		{"RestartingRedis", testRedisRestart},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, c) })

@@ -448,3 +448,38 @@ func testAuditLog(t *testing.T, c *cluster.Cluster) {
 		}
 	}
 }
+
+// The instance of somebody who is banned hears nothing of it: it hangs, and its
+// subscription is cut meanwhile. What it may have missed it looks up.
+func testLostBan(t *testing.T, c *cluster.Cluster) {
+	const room = "lb-room"
+	i := c.Instances()[1]
+	alice := guest(t, c.Instances()[0].URL(), "lb-alice").connect(t)
+	bobs := guest(t, i.URL(), "lb-bob")
+	bob, all := bobs.connect(t), bobs.connect(t)
+	alice.ok("join", fields{"room": room})
+	bob.ok("join", fields{"room": room})
+	all.ok("join", fields{"room": "universe"})
+	i.Pause()
+	if _, err := c.RedisSay(within(t, 10*time.Second), "CLIENT KILL TYPE pubsub"); err != nil {
+		t.Fatal(err)
+	}
+	alice.ok("role", fields{"room": room, "user": "lb-bob", "role": "banned"})
+	alice.ok("send", fields{"room": room, "key": "0", "text": "already without bob"}) // is not made up for
+	i.Resume()
+	for _, w := range []*wire{bob, all} {
+		w.until("that the list is shorter", func(o map[string]any) bool { return o["type"] == "relist" })
+	}
+	said := alice.ok("send", fields{"room": room, "key": "1", "text": "without bob"})["event"]
+	alice.until("what bob does not hear", func(o map[string]any) bool { return o["event"] == said })
+	alice.ok("send", fields{"room": "lb-fence", "key": "1", "text": "fence"})
+	all.until("what is said elsewhere", func(o map[string]any) bool { return o["text"] == "fence" })
+	for _, w := range []*wire{bob, all} {
+		for _, o := range w.fence() {
+			if o["room"] == room && o["seq"] != nil {
+				t.Errorf("bob hears %v", o)
+			}
+		}
+	}
+	bob.refused("banned", "send", fields{"room": room, "key": "1", "text": "x"})
+}
