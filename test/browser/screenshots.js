@@ -167,6 +167,13 @@ try {
     await both('login-refused');
     await page.goto(`${system.url}/register`);
     await both('register');
+    await page.fill('#username', `grace-${size}`);
+    await page.fill('#password', 'seven owls skate on marmalade');
+    await page.click('.card button');
+    await page.waitForSelector('body[data-state=live]');
+    await page.goto(`${system.url}/account`);
+    await both('account');
+    await page.context().clearCookies();
     await page.goto(`${system.url}/nothing`);
     await both('not-found');
   }
