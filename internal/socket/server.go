@@ -237,8 +237,9 @@ func (s *Server) Actor(ses session.Session, address string) chat.Actor {
 
 // Serve shakes hands for the login ses from this address, whose Origin has been checked,
 // and leaves the socket to goroutines of its own: the request's, with all that net/http
-// keeps for it, ends. It has answered the request in any case.
-func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string) {
+// keeps for it, ends. It has answered the request in any case, and calls release, which
+// Reserve gave, when the socket is no more.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, release func()) {
 	h := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{chat.Subprotocol},
@@ -246,16 +247,19 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 		CompressionMode:    websocket.CompressionDisabled,
 	})
 	if err != nil {
+		release()
 		return // answered, and the stranger's fault
 	}
 	ws.SetReadLimit(chat.MaxFrameBytes)
 	c := newConn(s, ws, h.conn, ses, s.Actor(ses, address))
 	if !s.add(c) {
+		release()
 		c.cancel()
 		_ = ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
 		return
 	}
 	go func() {
+		defer release()
 		defer s.remove(c)
 		c.serve()
 	}()

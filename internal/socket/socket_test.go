@@ -120,7 +120,7 @@ func newKit(t *testing.T, sendRate int) *kit {
 	wg.Go(func() { k.Server.Run(ctx) })
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user := r.URL.Query().Get("user")
-		k.Serve(w, r, session.Session{User: user, Login: "login of " + user, Ends: time.Now().Add(time.Hour)}, "")
+		k.Serve(w, r, session.Session{User: user, Login: "login of " + user, Ends: time.Now().Add(time.Hour)}, "", func() {})
 	}))
 	k.url = web.URL
 	t.Cleanup(func() {
@@ -450,7 +450,7 @@ func TestAnExpiredLoginIsFoundAtItsEnd(t *testing.T) {
 	k := newKit(t, 1000)
 	k.ended.Store("login of alice")
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k.Serve(w, r, session.Session{User: "alice", Login: "login of alice", Ends: time.Now().Add(100 * time.Millisecond)}, "")
+		k.Serve(w, r, session.Session{User: "alice", Login: "login of alice", Ends: time.Now().Add(100 * time.Millisecond)}, "", func() {})
 	}))
 	t.Cleanup(web.Close)
 	k.url = web.URL

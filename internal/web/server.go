@@ -54,7 +54,7 @@ type (
 		Admit(ctx context.Context, from netip.Addr) error
 		Reserve(user string, from netip.Addr) (release func(), err error)
 		Actor(ses session.Session, address string) chat.Actor
-		Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string)
+		Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, release func())
 		LoginEnded(ctx context.Context, login string)
 		History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) ([]json.RawMessage, error)
 	}
@@ -257,9 +257,8 @@ func (s *Server) shakeHands(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	handshakes.WithLabelValues("ok").Inc() // now, not when the socket ends
-	s.Sockets.Serve(c.Response(), r, ses, c.RealIP())
+	s.Sockets.Serve(c.Response(), r, ses, c.RealIP(), release)
 	return nil
 }
 
