@@ -6,6 +6,7 @@
 //	chatd:account:{NAME}   hash: version, another one after each change; password, as argon2id's hash, with its
 //	                       parameters, or issuer and subject, of whom an [Identity] owns; since, Unix ms; gone, of an
 //	                       account that was deleted, whose name nobody gets
+//	chatd:alike:{SKELETON} string: the name that is somebody's, of those that look alike
 //	chatd:identity:HASH    string: the name that an identity owns
 //	chatd:proven:HASH      hash: what a provider said of a browser's person, by the hash of what the browser keeps
 //	chatd:attempt:NAME     string: there once an attempt to log in at a provider has been answered
@@ -132,6 +133,9 @@ func (a *Accounts) Register(ctx context.Context, from From, name, password strin
 	} else if known.Exists() {
 		return Account{}, errTaken
 	}
+	if err := a.CheckAlike(ctx, name); err != nil {
+		return Account{}, err
+	}
 	if err := a.try(ctx, from.registers()); err != nil {
 		return Account{}, err
 	}
@@ -142,12 +146,18 @@ func (a *Accounts) Register(ctx context.Context, from From, name, password strin
 	if err := a.note(ctx, from, audit.AccountMade, name); err != nil {
 		return Account{}, err
 	}
+	if err := a.claim(ctx, name); err != nil {
+		return Account{}, err
+	}
 	made, err := registerScript.Run(ctx, a.rdb, []string{accountKey(name)}, rand.Text(), hash).Bool()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return Account{}, chat.Unavailable("register", err)
 	}
 	if !made {
 		return Account{}, errTaken
+	}
+	if err := a.hold(ctx, name); err != nil {
+		return Account{}, err
 	}
 	return a.Find(ctx, name)
 }
@@ -191,6 +201,9 @@ func (a *Accounts) Check(ctx context.Context, from From, name, password string) 
 		return Account{}, errWrong
 	}
 	if err := throttle.GiveBack(ctx, a.rdb, buckets...); err != nil {
+		return Account{}, err
+	}
+	if err := a.hold(ctx, name); err != nil {
 		return Account{}, err
 	}
 	if *with != params {

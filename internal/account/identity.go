@@ -70,10 +70,16 @@ func (a *Accounts) Adopt(ctx context.Context, from From, name string, by Identit
 	} else if known.Exists() && !known.owns(by) {
 		return Account{}, errTaken
 	}
+	if err := a.CheckAlike(ctx, name); err != nil {
+		return Account{}, err
+	}
 	if err := a.try(ctx, adopts(by)); err != nil {
 		return Account{}, err
 	}
 	if err := a.log.Write(ctx, audit.Entry{Action: audit.AccountMade, Actor: name, Address: from.Shown, Detail: by.Issuer}); err != nil {
+		return Account{}, err
+	}
+	if err := a.claim(ctx, name); err != nil {
 		return Account{}, err
 	}
 	got, err := adoptScript.Run(ctx, a.rdb, []string{accountKey(name), identityKey(by)}, rand.Text(), by.Issuer, by.Subject, name).Text()
@@ -82,6 +88,9 @@ func (a *Accounts) Adopt(ctx context.Context, from From, name string, by Identit
 		return Account{}, chat.Unavailable("adopt name", err)
 	case got == "":
 		return Account{}, errTaken
+	}
+	if err := a.hold(ctx, got); err != nil {
+		return Account{}, err
 	}
 	return a.Find(ctx, got)
 }

@@ -22,6 +22,7 @@ import (
 // promise.
 type Accounts interface {
 	Find(ctx context.Context, name string) (account.Account, error)
+	CheckAlike(ctx context.Context, name string) error
 	Guest(ctx context.Context, from account.From) error
 	Register(ctx context.Context, from account.From, name, password string) (account.Account, error)
 	Check(ctx context.Context, from account.From, name, password string) (account.Account, error)
@@ -89,6 +90,9 @@ func (s *Server) authenticate(c echo.Context, username, password string) (accoun
 		return account.Account{}, err
 	case owner.Exists():
 		return account.Account{}, errOwned
+	}
+	if err := s.Accounts.CheckAlike(ctx, user); err != nil {
+		return account.Account{}, err
 	}
 	return account.Account{Name: user}, nil
 }

@@ -106,6 +106,7 @@ func (r rooms) List(context.Context, chat.Actor) ([]chat.RoomInfo, error) {
 func (n names) Find(ctx context.Context, name string) (account.Account, error) {
 	return account.Account{Name: name}, n.p.err
 }
+func (n names) CheckAlike(context.Context, string) error  { return n.p.err }
 func (n names) Guest(context.Context, account.From) error { return n.p.err }
 func (n names) Register(context.Context, account.From, string, string) (account.Account, error) {
 	return account.Account{}, n.p.err

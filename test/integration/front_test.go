@@ -41,6 +41,7 @@ func TestFront(t *testing.T) {
 		{"ForgedAddresses", testForgedAddresses},
 		{"RightsInRedis", testRightsInRedis},
 		{"Redirects", testRedirects},
+		{"NamesLikeAnOwners", testNamesLikeAnOwners},
 		{"BehindTLS", testBehindTLS},
 		{"LogsTellNothing", testLogs}, // what all the others left there too
 	} {
@@ -493,4 +494,21 @@ func testRedirects(t *testing.T, c *cluster.Cluster) {
 	if seen < 8 {
 		t.Errorf("only %d redirects", seen)
 	}
+}
+
+// Nobody comes in, as a guest or with an account, under a name that people take for an owner's.
+func testNamesLikeAnOwners(t *testing.T, c *cluster.Cluster) {
+	owner(t, c.Instances()[0].URL(), "na-moderator0")
+	for _, name := range []string{"na-rnoderator0", "na-moderatoro", "NA-MODERATORO", "na-m\u043ederator0", "na-moderator\u200b0", "\uff4e\uff41-moderatoro"} {
+		for _, i := range c.Instances() {
+			p := visitor(t, i.URL())
+			if a := p.enters(t, name, ""); a.status != http.StatusUnauthorized || p.cookie() != "" {
+				t.Errorf("a guest %+q is %d at %s", name, a.status, i.Name)
+			}
+			if a := p.ask(t, http.MethodPost, "/register", url.Values{"username": {name}, "password": {phrase}}, nil); a.status < 400 || a.status > 499 || p.cookie() != "" {
+				t.Errorf("an account %+q is %d at %s", name, a.status, i.Name)
+			}
+		}
+	}
+	guest(t, c.URL(), "na-moderator")
 }
