@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,23 +79,26 @@ const (
 
 // An Attempt is one way to the provider and back. Only the person's browser keeps it,
 // so any instance can go on with it. State, nonce and PKCE verifier are made from its
-// secret, one way, and differ for each kind.
+// secret, one way, and go with its kind and its beginning.
 type Attempt struct {
 	Kind   Kind
+	Began  int64 // Unix s
 	Secret string
 }
 
 // NewAttempt makes an attempt with a secret that nobody knows.
-func NewAttempt(kind Kind) Attempt { return Attempt{kind, rand.Text()} }
+func NewAttempt(kind Kind) Attempt { return Attempt{kind, time.Now().Unix(), rand.Text()} }
 
-func (a Attempt) String() string { return string(a.Kind) + "." + a.Secret }
+func (a Attempt) String() string { return fmt.Sprintf("%s.%d.%s", a.Kind, a.Began, a.Secret) }
 
 // ParseAttempt reads what String wrote.
 func ParseAttempt(text string) (a Attempt, ok bool) {
-	kind, secret, ok := strings.Cut(text, ".")
-	a = Attempt{Kind(kind), secret}
+	kind, rest, _ := strings.Cut(text, ".")
+	began, secret, _ := strings.Cut(rest, ".")
+	at, _ := strconv.ParseInt(began, 10, 64)
+	a = Attempt{Kind(kind), at, secret}
 	known := a.Kind == Login || a.Kind == Retry || a.Kind == Confirm
-	return a, ok && known && len(secret) == len(rand.Text())
+	return a, known && len(secret) == len(rand.Text()) && a.String() == text
 }
 
 // Name names the attempt, and opens nothing.
@@ -106,7 +110,7 @@ func (a Attempt) verifier() string { return a.derive("verifier") }
 // derive makes 43 characters, as many as a PKCE verifier needs (RFC 7636, section 4.1).
 func (a Attempt) derive(what string) string {
 	mac := hmac.New(sha256.New, []byte(a.Secret))
-	mac.Write([]byte(what + " of " + string(a.Kind)))
+	fmt.Fprintf(mac, "%s of %s of %d", what, a.Kind, a.Began)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
@@ -278,7 +282,7 @@ func (p *Provider) code(a Attempt, answer url.Values) (code string, err error) {
 		}
 		return ""
 	}
-	if subtle.ConstantTimeCompare([]byte(one("state")), []byte(a.state())) != 1 {
+	if subtle.ConstantTimeCompare([]byte(one("state")), []byte(a.state())) != 1 || time.Since(time.Unix(a.Began, 0)) > Lifetime {
 		return "", ErrStale
 	}
 	if answer.Has("iss") && one("iss") != p.opts.Issuer {

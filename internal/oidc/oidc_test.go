@@ -92,7 +92,10 @@ func TestAnAttemptIsReadAsItWasWritten(t *testing.T) {
 			seen[made] = true
 		}
 	}
-	for _, wrong := range []string{"", ".", "login.", a.Secret, "login." + a.Secret + "x", "admin." + a.Secret, "." + a.Secret} {
+	for _, wrong := range []string{
+		"", ".", "..", "login..", a.Secret, "login." + a.Secret, "login.1." + a.Secret + "x", "admin.1." + a.Secret, ".1." + a.Secret,
+		"login.+1." + a.Secret, "login.01." + a.Secret, "login.99999999999999999999." + a.Secret,
+	} {
 		if _, ok := ParseAttempt(wrong); ok {
 			t.Errorf("%q was read", wrong)
 		}
@@ -141,6 +144,24 @@ func TestAnAnswerBelongsToItsAttempt(t *testing.T) {
 	}
 	if _, err := p.Redeem(t.Context(), a, good); !errors.Is(err, ErrUsed) {
 		t.Errorf("a code was good twice: %v", err)
+	}
+}
+
+// The browser's cookie lapses too, but a browser can be told to keep it.
+func TestAnAttemptEnds(t *testing.T) {
+	there := chattest.NewProvider(t, "")
+	p, a := newProvider(t, there.URL), NewAttempt(Login)
+	a.Began = time.Now().Add(-Lifetime - 2*time.Second).Unix()
+	late := visit(t, p, there, a, chattest.Visit{Subject: "1"})
+	_, err := p.Redeem(t.Context(), a, late)
+	wantCode(t, err, CodeStale)
+	a.Began = time.Now().Unix() // said later, it is another one
+	_, err = p.Redeem(t.Context(), a, late)
+	wantCode(t, err, CodeStale)
+	a = NewAttempt(Login)
+	a.Began = time.Now().Add(-Lifetime + time.Minute).Unix()
+	if _, err := p.Redeem(t.Context(), a, visit(t, p, there, a, chattest.Visit{Subject: "1"})); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -331,10 +352,11 @@ func TestStrangeProviders(t *testing.T) {
 }
 
 func FuzzAnswers(f *testing.F) {
-	p, a := New(Options{Issuer: "https://login.example"}), Attempt{Login, strings.Repeat("A", 26)}
+	p, a := New(Options{Issuer: "https://login.example"}), Attempt{Login, time.Now().Add(time.Hour).Unix(), strings.Repeat("A", 26)}
 	f.Add("login."+a.Secret, "state="+a.state()+"&code=x")
 	f.Add("confirm."+a.Secret, "state="+a.state()+"&code=x&code=y&iss=https://login.example")
 	f.Add("x", "error=access_denied;%zz")
+	f.Add("login.0."+a.Secret, "state="+a.state()+"&code=x")
 	f.Fuzz(func(t *testing.T, kept, query string) {
 		got, ok := ParseAttempt(kept)
 		if ok && got.String() != kept {

@@ -161,8 +161,8 @@ func (s *Server) identify(c echo.Context, a oidc.Attempt) (who account.Identity,
 	if err := s.Provider.Check(a, answer); err != nil {
 		return who, "", err
 	}
-	// Providers accept a code once. That they do is not left to them.
-	first, err := s.Accounts.First(ctx, a.Name(), oidc.Lifetime)
+	// Providers accept a code once. That they do is not left to them. (Twice: instances' clocks may differ.)
+	first, err := s.Accounts.First(ctx, a.Name(), 2*oidc.Lifetime)
 	if err != nil {
 		return who, "", err
 	}
