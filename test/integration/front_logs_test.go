@@ -68,6 +68,25 @@ func testLogs(t *testing.T, c *cluster.Cluster) {
 	_, after, _ := strings.Cut(string(users), "user chatd on >")
 	secrets["Redis' password"], _, _ = strings.Cut(after, " ")
 
+	// What Redis was ever told opens nothing either.
+	stored := 0
+	err = filepath.WalkDir(c.RedisDir(), func(name string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		stored += bytes.Count(data, []byte("persimmon"))
+		for _, what := range []string{"a password", "an id", "a refreshed id"} {
+			if bytes.Contains(data, []byte(secrets[what])) {
+				t.Errorf("Redis has %s in %s", what, filepath.Base(name))
+			}
+		}
+		return err
+	})
+	if err != nil || stored == 0 {
+		t.Errorf("in what Redis keeps a text stands %d times, %v", stored, err)
+	}
+
 	logs, err := filepath.Glob(filepath.Join(dir, "log", "*.log"))
 	if err != nil || len(logs) < 4 {
 		t.Fatalf("%d logs, %v", len(logs), err)
