@@ -12,7 +12,7 @@ COPY templates templates
 RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o chatd ./cmd/chatd
 
 FROM scratch
-# For rediss://.
+# For rediss:// and a login provider.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /src/chatd /chatd
 # Nobody: chatd owns no file and needs no right.
