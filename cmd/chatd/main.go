@@ -107,7 +107,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Audit: trail, Admins: cfg.Admins, Log: log,
 	})
 	site, err := web.New(web.Options{
-		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, PasswordMin: cfg.PasswordMin, Hosts: cfg.Hosts, Origins: cfg.Origins, Contact: cfg.SecurityContact, Requests: cfg.RequestsPerAddress, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
+		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, Admins: cfg.Admins, PasswordMin: cfg.PasswordMin, Hosts: cfg.Hosts, Origins: cfg.Origins, Contact: cfg.SecurityContact, Requests: cfg.RequestsPerAddress, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
 		PublicURL: cfg.PublicURL, Provider: provider, ProviderName: providerName,
 		Sessions: sessions, Accounts: accounts, Audit: trail, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -279,7 +280,7 @@ func (s *Server) register(c echo.Context) error {
 		return err
 	}
 	username := c.FormValue("username")
-	user, err := chat.ParseName(username)
+	user, err := s.newName(username)
 	var made account.Account
 	if err == nil {
 		made, err = s.Accounts.Register(c.Request().Context(), s.from(c), user, c.FormValue("password"))
@@ -291,6 +292,16 @@ func (s *Server) register(c echo.Context) error {
 		return s.refuse(c, "register.html", err, map[string]any{"Username": username, "Guest": ses.Guest && ses.User == user})
 	}
 	return c.Redirect(http.StatusSeeOther, "/")
+}
+
+// newName returns the canonical form of a name that somebody wants an account for. Those
+// of administrators are not to be had: whoever came first would be one.
+func (s *Server) newName(username string) (string, error) {
+	user, err := chat.ParseName(username)
+	if err == nil && slices.Contains(s.Admins, user) {
+		err = &chat.Error{Code: account.CodeTaken, Message: "This name is taken. Choose another one."}
+	}
+	return user, err
 }
 
 // A loginRow is a login as its person sees it.

@@ -246,7 +246,7 @@ func (s *Server) chooseName(c echo.Context) error {
 		return s.refuse(c, "login.html", oidc.ErrStale, nil)
 	}
 	ctx, username := c.Request().Context(), c.FormValue("username")
-	user, err := chat.ParseName(username)
+	user, err := s.newName(username)
 	var made account.Account
 	if err == nil {
 		made, err = s.Accounts.Adopt(ctx, s.from(c), user, who.Identity)

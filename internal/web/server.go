@@ -77,6 +77,7 @@ type Options struct {
 	Instance     string
 	Guests       bool           // people may log in by name alone
 	Registers    bool           // people may make accounts
+	Admins       []string       // canonical names, which nobody gets who has not got them
 	PasswordMin  int            // the least length of a password, as the pages say it
 	Hosts        []string       // by which people reach chatd; none: any
 	Contact      string         // of security.txt; "": there is none
