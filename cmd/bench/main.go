@@ -49,7 +49,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	rounds := flags.Int("rounds", 3, "`number` of times that all is measured, 1 to 100; 1 with -quick")
 	loads := flags.String("loads", "", "comma separated `parts` of the names of loads; empty: all")
 	peers := flags.Bool("peers", true, "measure Centrifugo and Socket.IO too")
-	page := flags.String("page", "", "write the figures into this `file`; not with -quick or -loads")
+	page := flags.String("page", "", "write the figures into this `file`; not with -quick, -loads or -profile")
+	profile := flags.String("profile", "", "write profiles of chatd to this `folder`, for go tool pprof; figures are a little worse then, and no page is written")
 	chatd := flags.String("chatd", "", "measure this chatd `program`; empty: build it")
 	dir := flags.String("dir", "", "`folder` for logs and Redis's data, which are kept; empty: a temporary one, in memory where there is such")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -63,14 +64,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *rounds < 1 || *rounds > 100 {
 		return fmt.Errorf("-rounds %d: want 1 to 100", *rounds)
 	}
-	opts := bench.Options{Rounds: *rounds, Sizes: bench.Whole, Chatd: *chatd, Dir: *dir}
+	opts := bench.Options{Rounds: *rounds, Sizes: bench.Whole, Chatd: *chatd, Dir: *dir, Profile: *profile}
 	if *quick {
 		opts.Sizes, opts.Rounds = bench.Quick, 1
 	}
 	if *loads != "" {
 		opts.Loads = strings.Split(*loads, ",")
 	}
-	if *quick || *loads != "" {
+	if *quick || *loads != "" || *profile != "" {
 		*page = "" // figures for the page are whole
 	}
 	begin := time.Now()

@@ -22,6 +22,10 @@ type Options struct {
 	Sizes  Sizes
 	Loads  []string // parts of the names of loads; none: all
 	Report func(text string)
+
+	// Profile is a folder for profiles of chatd's first instance under its loads, which
+	// cost something themselves; "": none.
+	Profile string
 }
 
 type bench struct {
@@ -78,7 +82,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 
 // start starts what Redis there is, and all people's logins; servers come with loads.
 func (b *bench) start(ctx context.Context) ([]*system, error) {
-	people := max(b.Sizes.Sockets+b.Sizes.Rooms, b.Sizes.Idle, b.Sizes.Herd+b.Sizes.Herd/roomSize, b.Sizes.Senders, 2)
+	people := max(b.Sizes.Sockets+b.Sizes.Rooms, b.Sizes.Idle, b.Sizes.Herd+b.Sizes.Herd/roomSize, b.Sizes.Senders, b.Sizes.SendRooms, b.Sizes.Most/roomSize, 2)
 	var systems []*system
 	for _, s := range []struct {
 		is    **system

@@ -72,6 +72,7 @@ func TestDialects(t *testing.T) {
 		"chatd, resumed":        {chatdDialect{}, socket{id: 2, last: "4-1"}, `{"type":"ok","id":2,"room":"r","resumed":true}`, joined, socket{last: "4-1"}},
 		"chatd, lost":           {chatdDialect{}, socket{id: 2, last: "4-1"}, `{"type":"ok","id":2,"room":"r","resumed":false}`, afresh, socket{last: "4-1"}},
 		"chatd refuses":         {chatdDialect{}, socket{id: 2}, `{"type":"error","id":2,"code":"banned"}`, refused, socket{}},
+		"chatd is busy":         {chatdDialect{}, socket{id: 2}, `{"type":"error","id":2,"code":"unavailable","retry_after_ms":1000}`, busy, socket{}},
 		"Centrifugo welcomes":   {centrifugoDialect{}, socket{}, `{"id":1,"connect":{"client":"c","ping":25}}`, welcome, socket{}},
 		"Centrifugo, joined":    {centrifugoDialect{}, socket{}, `{"id":2,"subscribe":{"recoverable":true,"epoch":"ab","positioned":true}}`, joined, socket{epoch: "ab", last: "0"}},
 		"Centrifugo, recovered": {centrifugoDialect{}, socket{epoch: "ab", last: "1"}, `{"id":2,"subscribe":{"epoch":"ab","publications":[{"data":1,"offset":2}],"recovered":true,"offset":3}}`, joined, socket{epoch: "ab", last: "3"}},

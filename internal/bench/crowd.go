@@ -503,6 +503,9 @@ func (c *crowd) progress(s *socket, payload []byte) {
 			w.back, w.target, w.afresh = c.now(), c.rooms[s.place].confirmed, what == afresh
 			c.catchUp(s)
 		}
+	case busy:
+		c.putOff(s)
+		return
 	case refused:
 		c.fail(fmt.Errorf("the server refuses a socket: %s", payload))
 		return

@@ -13,13 +13,13 @@ import (
 type said int
 
 const (
-	nothing   said = iota
-	welcome        // connected: it may join
-	resumed        // and is back in its room, with what it missed on the way
-	joined         // in its room, with what it missed
-	afresh         // in its room, but what it missed is lost
-	refused        // what it asked for is not to be had
-	heartbeat      // to be answered as beat says
+	nothing said = iota
+	welcome      // connected: it may join
+	resumed      // and is back in its room, with what it missed on the way
+	joined       // in its room, with what it missed
+	afresh       // in its room, but what it missed is lost
+	refused      // what it asked for is not to be had
+	busy         // or not now
 )
 
 // A dialect is how one kind of system is spoken to. It keeps nothing itself: what a
@@ -107,6 +107,8 @@ func (chatdDialect) heard(s *socket, payload []byte) (said, []byte) {
 	switch {
 	case bytes.Contains(payload, []byte(`"type":"welcome"`)):
 		return welcome, nil
+	case bytes.Contains(payload, []byte(`"retry_after_ms"`)):
+		return busy, nil
 	case bytes.Contains(payload, []byte(`"type":"error"`)):
 		return refused, nil
 	case bytes.Contains(payload, fmt.Appendf(nil, `"type":"ok","id":%d,`, s.id)):

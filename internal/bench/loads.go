@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -94,14 +95,29 @@ func (m *meter) since() (servers, redis, took time.Duration, err error) {
 	return now - m.cpu, redis - m.redisCPU, took, err
 }
 
-// names returns n rooms that no other load has had.
-func (b *bench) names(n int) []string {
+// found returns n rooms that no other load has had, made on the servers that run:
+// chatd tells everybody of a room that is new.
+func (b *bench) found(ctx context.Context, s *system, n int) ([]string, error) {
 	b.made++
 	all := make([]string, n)
 	for i := range all {
 		all[i] = fmt.Sprintf("b%d-%d", b.made, i)
 	}
-	return all
+	founders, err := newCrowd(s.dialect, s.addrs()[:1], s.logins[:n], all, false)
+	if err != nil {
+		return nil, err
+	}
+	defer founders.close()
+	return all, founders.openAndJoin(ctx)
+}
+
+// crowd returns a crowd of closed sockets for so many new rooms.
+func (b *bench) crowd(ctx context.Context, s *system, logins []string, rooms int, spread bool) (*crowd, error) {
+	names, err := b.found(ctx, s, rooms)
+	if err != nil {
+		return nil, err
+	}
+	return newCrowd(s.dialect, s.addrs(), logins, names, spread)
 }
 
 // inRooms starts n servers afresh, and opens a crowd that is in its rooms.
@@ -109,7 +125,7 @@ func (b *bench) inRooms(ctx context.Context, s *system, servers, sockets, rooms 
 	if err := s.fresh(ctx, servers); err != nil {
 		return nil, err
 	}
-	c, err := newCrowd(s.dialect, s.addrs(), s.logins[:sockets], b.names(rooms), servers > 1)
+	c, err := b.crowd(ctx, s, s.logins[:sockets], rooms, servers > 1)
 	if err != nil {
 		return nil, err
 	}
@@ -165,8 +181,9 @@ func (b *bench) fanOut(ctx context.Context, r round, s *system, load, full strin
 		return err
 	}
 	c.delays = make([]time.Duration, 0, int(b.Sizes.FanOut.Seconds()+1)*b.Sizes.Rate*b.Sizes.Sockets/b.Sizes.Rooms)
+	profiled := b.profile(ctx, s, load, b.Sizes.FanOut)
 	f, err := c.measured(s, func() error { return steady(b.Sizes.FanOut) })
-	if err != nil {
+	if err := errors.Join(err, profiled()); err != nil {
 		return err
 	}
 	if err := c.arrived(ctx); err != nil {
@@ -195,7 +212,9 @@ func (b *bench) fanOut(ctx context.Context, r round, s *system, load, full strin
 		return err
 	}
 	c.sampled, c.delays = 20, nil
-	if f, err = c.measured(s, func() error { return saturate(b.Sizes.Saturated) }); err != nil {
+	profiled = b.profile(ctx, s, full, b.Sizes.Saturated)
+	f, err = c.measured(s, func() error { return saturate(b.Sizes.Saturated) })
+	if err := errors.Join(err, profiled()); err != nil {
 		return err
 	}
 	f.delays(c.delays)
@@ -253,7 +272,7 @@ func (b *bench) sockets(ctx context.Context, r round, systems []*system) error {
 		if err := s.fresh(ctx, 1); err != nil {
 			return err
 		}
-		c, err := newCrowd(s.dialect, s.addrs(), s.logins[:b.Sizes.Idle], b.names(b.Sizes.Idle/roomSize), false)
+		c, err := b.crowd(ctx, s, s.logins[:b.Sizes.Idle], b.Sizes.Idle/roomSize, false)
 		if err != nil {
 			return err
 		}
@@ -270,7 +289,8 @@ func (b *bench) sockets(ctx context.Context, r round, systems []*system) error {
 			if err != nil {
 				return err
 			}
-			if err := step.do(ctx); err != nil {
+			profiled := b.profile(ctx, s, step.load, time.Second)
+			if err := errors.Join(step.do(ctx), profiled()); err != nil {
 				return fmt.Errorf("%s, %s: %w", step.load, s.name, err)
 			}
 			settled := c.now()
@@ -291,6 +311,7 @@ func (b *bench) sockets(ctx context.Context, r round, systems []*system) error {
 	}
 	meters := make([]*meter, len(systems))
 	for i, s := range systems {
+		defer b.profile(ctx, s, idle, b.Sizes.IdleFor)()
 		var err error
 		if meters[i], err = s.meter(); err != nil {
 			return err
@@ -331,7 +352,7 @@ func (b *bench) most(ctx context.Context, r round, s *system) error {
 	for n := range logins {
 		logins[n] = s.logins[n%len(s.logins)]
 	}
-	c, err := newCrowd(s.dialect, s.addrs(), logins, b.names(b.Sizes.Most/roomSize), false)
+	c, err := b.crowd(ctx, s, logins, b.Sizes.Most/roomSize, false)
 	if err != nil {
 		return err
 	}
@@ -370,7 +391,7 @@ func (b *bench) sends(ctx context.Context, r round, s *system, load string, room
 	if err := s.fresh(ctx, 1); err != nil {
 		return err
 	}
-	c, err := newCrowd(s.dialect, s.addrs(), s.logins[:b.Sizes.Senders], b.names(rooms), false)
+	c, err := b.crowd(ctx, s, s.logins[:b.Sizes.Senders], rooms, false)
 	if err != nil {
 		return err
 	}
@@ -399,6 +420,7 @@ func (b *bench) sends(ctx context.Context, r round, s *system, load string, room
 		}
 	}
 	c.delays = c.delays[:0]
+	profiled := b.profile(ctx, s, load, b.Sizes.Sends)
 	m, err := s.meter()
 	if err != nil {
 		return err
@@ -418,6 +440,9 @@ func (b *bench) sends(ctx context.Context, r round, s *system, load string, room
 	f.delays(c.delays)
 	b.add(r, load, s, f)
 	stop = true
+	if err := profiled(); err != nil {
+		return err
+	}
 	return c.until(ctx, 10*time.Second, "all sends are confirmed", func() bool { return c.confirmed == int64(c.sent) })
 }
 
@@ -563,8 +588,7 @@ func (b *bench) kill(ctx context.Context, r round, s *system, load string, socke
 	if err := s.fresh(ctx, maxServers); err != nil {
 		return err
 	}
-	names := b.names(rooms)
-	c, err := newCrowd(s.dialect, s.addrs(), s.logins[:sockets+rooms], names, false)
+	c, err := b.crowd(ctx, s, s.logins[:sockets+rooms], rooms, false)
 	if err != nil {
 		return err
 	}
@@ -578,7 +602,7 @@ func (b *bench) kill(ctx context.Context, r round, s *system, load string, socke
 	}
 	for i, sender := range senders {
 		p := c.rooms[i]
-		sender.addr, sender.writes, sender.room, sender.place = 1, true, names[i], i
+		sender.addr, sender.writes, sender.room, sender.place = 1, true, p.name, i
 		sender.then = func() { p.confirmed++ }
 	}
 	if err := c.openAndJoin(ctx); err != nil {
@@ -676,7 +700,7 @@ func (b *bench) unread(ctx context.Context, r round, s *system) error {
 	if err := s.fresh(ctx, maxServers); err != nil {
 		return err
 	}
-	c, err := newCrowd(s.dialect, s.addrs()[:1], s.logins[:b.Sizes.Rooms], b.names(b.Sizes.Rooms), false)
+	c, err := b.crowd(ctx, s, s.logins[:b.Sizes.Rooms], b.Sizes.Rooms, false)
 	if err != nil {
 		return err
 	}

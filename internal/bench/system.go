@@ -41,6 +41,7 @@ type system struct {
 	servers []*cluster.Process // maxServers, or one
 	redis   *cluster.Process   // nil: it has none
 	logins  []string           // of its people, who stay
+	admins  []string           // where the servers tell of themselves; none if they do not
 	say     func(ctx context.Context, command string) (string, error)
 	close   func()
 }
@@ -99,7 +100,7 @@ func startChatd(ctx context.Context, dir, program string, people int) (*system, 
 	c.HAProxy.Kill()
 	s := &system{name: chatdName, version: "of this source", dialect: chatdDialect{}, redis: c.Redis, say: c.RedisSay, close: c.Close}
 	for _, i := range c.Instances() {
-		s.servers = append(s.servers, i.Process)
+		s.servers, s.admins = append(s.servers, i.Process), append(s.admins, i.Admin)
 	}
 	if s.logins, err = logIn(ctx, s.addrs(), people); err != nil {
 		c.Close()
