@@ -646,7 +646,7 @@ func (c *conn) topic(ctx context.Context, req chat.Request) error {
 	if !name.Public() || !c.isHere(name) {
 		return &chat.Error{Code: chat.CodeForbidden, Message: "Only who is in a public room says what it is about."}
 	}
-	if err := c.tooFast(c.pace.sends); err != nil {
+	if err := c.deed(); err != nil {
 		return err
 	}
 	if err := c.srv.Directory.SetTopic(ctx, c.who, name, req.Text); err != nil {
@@ -709,6 +709,9 @@ func (c *conn) invite(ctx context.Context, req chat.Request) error {
 	if !name.Private() {
 		return chat.BadRequest("room is not a private one")
 	}
+	if err := c.deed(); err != nil {
+		return err
+	}
 	if err := c.srv.Directory.Invite(ctx, c.who, name, user); err != nil {
 		return err
 	}
@@ -718,6 +721,9 @@ func (c *conn) invite(ctx context.Context, req chat.Request) error {
 func (c *conn) expel(ctx context.Context, req chat.Request) error {
 	name, user, err := c.roomAndUser(req)
 	if err != nil {
+		return err
+	}
+	if err := c.deed(); err != nil {
 		return err
 	}
 	if err := c.srv.Directory.Expel(ctx, c.who, name, user); err != nil {
@@ -732,6 +738,9 @@ func (c *conn) role(ctx context.Context, req chat.Request) error {
 		return err
 	}
 	if err := chat.CheckRole(req.Role); err != nil {
+		return err
+	}
+	if err := c.deed(); err != nil {
 		return err
 	}
 	changes, err := c.srv.Directory.SetRole(ctx, c.who, name, user, req.Role)
@@ -760,10 +769,22 @@ func (c *conn) remove(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := c.deed(); err != nil {
+		return err
+	}
 	if err := c.srv.Directory.Remove(ctx, c.who, name); err != nil {
 		return err
 	}
 	return c.told(ctx, req, name, notice{Room: name, Gone: true})
+}
+
+// membersCost is how many requests a look at all roles of a room counts for.
+const membersCost = 10
+
+// deed counts something that changes a room for everybody.
+func (c *conn) deed() error {
+	c.pace.asks.ReserveN(time.Now(), membersCost)
+	return c.tooFast(c.pace.deeds)
 }
 
 // told tells all instances of what was done in a room, and then who asked for it.
@@ -782,6 +803,7 @@ func (c *conn) members(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
+	c.pace.asks.ReserveN(time.Now(), membersCost)
 	members, err := c.srv.Directory.Members(ctx, c.who, name)
 	if err != nil {
 		return err

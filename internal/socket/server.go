@@ -485,6 +485,7 @@ type pace struct {
 	sends *rate.Limiter
 	asks  *rate.Limiter  // all requests
 	notes *rate.Limiter  // lines of the audit log that say that they were refused something
+	deeds *rate.Limiter  // changes of roles and topics, of which many hear and the audit log tells
 	conns map[*conn]bool // guarded by Server.mu
 }
 
@@ -497,7 +498,7 @@ func newPace(sends int) *pace {
 	return &pace{
 		sends: rate.NewLimiter(rate.Limit(sends), 2*sends),
 		asks:  rate.NewLimiter(rate.Limit(asks), max(1000, 2*asks)),
-		notes: rate.NewLimiter(rate.Every(10*time.Second), 10), conns: map[*conn]bool{},
+		notes: rate.NewLimiter(rate.Every(10*time.Second), 10), deeds: rate.NewLimiter(rate.Every(2*time.Second), 100), conns: map[*conn]bool{},
 	}
 }
 

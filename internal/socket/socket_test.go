@@ -349,6 +349,32 @@ func TestWhoIsBannedWhileTheyJoinIsOut(t *testing.T) {
 	}
 }
 
+// Of roles and topics everybody in the room hears, and the audit log keeps each: who
+// changes them without end is slowed down.
+func TestDeedsAreBounded(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	alice.write(`{"type":"join","id":1,"room":"tea"}`)
+	alice.want(`"ok","id":1`)
+	done := 0
+	for i := range 110 {
+		role := []string{"muted", "member"}[i%2]
+		alice.write(fmt.Sprintf(`{"type":"role","id":%d,"room":"tea","user":"bob","role":"%s"}`, i+2, role))
+		if answer := alice.want(fmt.Sprintf(`"id":%d`, i+2)); strings.Contains(answer, `"ok"`) {
+			done++
+		} else if !strings.Contains(answer, `"too_fast"`) || !strings.Contains(answer, `"retry_after_ms"`) {
+			t.Fatal(answer)
+		}
+	}
+	if done < 100 || done > 105 {
+		t.Fatalf("%d changes at once", done)
+	}
+	alice.write(`{"type":"topic","id":200,"room":"tea","text":"x"}`)
+	alice.want(`"id":200`, `"too_fast"`)
+	alice.write(`{"type":"send","id":201,"room":"tea","key":"k","text":"x"}`)
+	alice.want(`"ok","id":201`)
+}
+
 // What is remembered of messages that are to be repeated is bounded.
 func TestWhoRepeatsNothingIsClosed(t *testing.T) {
 	k := newKit(t, 1000)

@@ -282,8 +282,10 @@ function roleChanged({ room, user: who, role }) {
   if (who === user && role === 'banned') {
     view.tell(text.bannedTitle(room), text.bannedHint);
     openAnother();
-  } else if (room === rooms.current) {
-    members.refresh(room).catch(() => {}); // the page is closing
+  } else {
+    members.heard(room, who, role);
+    // Who moderates now sees more.
+    if (who === user && room === rooms.current) members.refresh(room).catch(() => {}); // the page is closing
   }
 }
 

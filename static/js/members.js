@@ -1,7 +1,7 @@
 // Who has which role in the rooms that this page shows. The server says so when asked; it is asked when a room is opened,
 // after each change that is made here, and when it says that there was another.
 
-import { FinalError, UNIVERSE } from './protocol.js';
+import { FinalError, UNIVERSE, isPrivate } from './protocol.js';
 
 /** @typedef {{user: string, role: string}} Member role: '' for a plain member */
 
@@ -43,6 +43,22 @@ export class Members {
       if (!(err instanceof FinalError)) throw err;
       this.#rooms.delete(room);
     }
+    this.#changed();
+  }
+
+  /**
+   * Notes what the server says by itself. Nothing is asked for that: all who are in the room hear of it at once.
+   * @param {string} room
+   * @param {string} user
+   * @param {string} role
+   */
+  heard(room, user, role) {
+    const known = this.#rooms.get(room);
+    if (!known) return;
+    const others = known.filter((each) => each.user !== user);
+    const plain = role === 'member';
+    if (!plain || isPrivate(room)) others.push({ user, role: plain ? '' : role });
+    this.#rooms.set(room, others.sort((a, b) => (a.user < b.user ? -1 : 1)));
     this.#changed();
   }
 
