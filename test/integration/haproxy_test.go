@@ -5,6 +5,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -504,5 +505,14 @@ func TestNobodySaysWhoForwardedThem(t *testing.T) {
 	}
 	if got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Forwarded-Proto") != "http" {
 		t.Errorf("for %q, proto %q", got["X-Forwarded-For"], got["X-Forwarded-Proto"])
+	}
+
+	// Nor can anybody have them taken away, as headers of one hop only.
+	s := dialRaw(t, c.HAProxy.Addr)
+	if _, err := io.WriteString(s, "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: forged\r\nConnection: close, X-Forwarded-For, X-Forwarded-Proto\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; strings.Join(got["X-Forwarded-For"], " ") != "127.0.0.1" || strings.Join(got["X-Forwarded-Proto"], " ") != "http" {
+		t.Errorf("of one hop: %v", got)
 	}
 }
