@@ -191,8 +191,8 @@ func (d *Directory) make(ctx context.Context, who chat.Actor, room chat.Room) (m
 	return n == 1, claimed == 1, nil
 }
 
-// Begin counts that user begins a direct conversation. It returns a *chat.Error if they
-// began too many.
+// Begin counts that user puts something onto somebody else's list, as a direct
+// conversation does that they begin. It returns a *chat.Error if they did too much of it.
 func (d *Directory) Begin(ctx context.Context, user string) error {
 	wait, err := d.tooMany(ctx, user, directsBegun, directEvery, directsAtOnce)
 	if err == nil && wait > 0 {

@@ -400,6 +400,38 @@ func TestNobodyMakesTooMuchAlone(t *testing.T) {
 	})
 }
 
+// Nor does anybody fill another's list by invitations.
+func TestInvitationsAreBounded(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	d := newDirectory(rdb)
+	for i := range 1000 {
+		rdb.SAdd(t.Context(), "chatd:user:{bob}:rooms", fmt.Sprint("r", i))
+	}
+	invited := 0
+	var refused *chat.Error
+	for i := range 300 {
+		room := chat.Room(fmt.Sprint("~r", i))
+		if _, err := d.Join(t.Context(), as("mallory"), room); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Invite(t.Context(), as("mallory"), room, "bob"); !errors.As(err, &refused) || refused.Code != chat.CodeForbidden {
+			t.Fatalf("onto a full list: %v", err)
+		}
+		switch err := d.Invite(t.Context(), as("mallory"), room, "carol"); {
+		case err == nil:
+			invited++
+		case !errors.As(err, &refused) || refused.Code != chat.CodeTooFast:
+			t.Fatal(err)
+		}
+	}
+	if invited != 200 || rdb.SCard(t.Context(), "chatd:user:{carol}:rooms").Val() != 200 {
+		t.Fatalf("%d invitations", invited)
+	}
+	if n := rdb.SCard(t.Context(), "chatd:user:{bob}:rooms").Val(); n != 1000 {
+		t.Fatalf("bob's list has %d", n)
+	}
+}
+
 func wantMembers(t *testing.T, d *directory.Directory, who chat.Actor, room chat.Room, want string) {
 	t.Helper()
 	members, err := d.Members(t.Context(), who, room)
