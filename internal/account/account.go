@@ -173,8 +173,8 @@ func (a *Accounts) Check(ctx context.Context, from From, name, password string) 
 	if err != nil {
 		return Account{}, err
 	}
-	buckets := from.logsIn(name, known)
-	if err := a.try(ctx, buckets); err != nil {
+	buckets := from.logsIn(name, known) // only failures count
+	if err := a.try(ctx, append(from.hashes(), buckets...)); err != nil {
 		return Account{}, err
 	}
 	account, hash, err := a.find(ctx, name)

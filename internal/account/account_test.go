@@ -244,6 +244,18 @@ func TestGuessing(t *testing.T) {
 			t.Errorf("%d tries from one network", n)
 		}
 
+		// Who knows a password does not keep all cores busy with it.
+		right := 0
+		for ; right < 400; right++ {
+			if _, err := a.Check(ctx, at("203.0.113.30"), "bob", phrase); err != nil {
+				wantCode(t, err, chat.CodeTooFast)
+				break
+			}
+		}
+		if right < 300 || right > 350 {
+			t.Errorf("%d right passwords were compared for one address", right)
+		}
+
 		// Many addresses at one name: a hundred in all, and its owner still comes in.
 		many := func(i int) From { return at(fmt.Sprintf("198.51.%d.%d", i/250, i%250)) }
 		if n := fail(t, a, "alice", many, 200); n < 80 || n > 100 {

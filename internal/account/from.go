@@ -66,6 +66,10 @@ func (f From) logsIn(name string, known bool) []throttle.Bucket {
 		tries("name:"+name, 100, 36*time.Second)) // NIST SP 800-63B-4, section 3.2.2
 }
 
+// hashes counts what is compared for an address, the right passwords too: those who know
+// one do not keep all others from logging in with it.
+func (f From) hashes() []throttle.Bucket { return f.ofAddress("hash", 300, time.Second) }
+
 func (f From) registers() []throttle.Bucket { return f.ofAddress("register", 20, 3*time.Minute) }
 
 // Guest counts a guest who logs in, and fails if too many come from one address.
