@@ -10,7 +10,7 @@
 //	chatd:{ROOM}:members     hash NAME -> role (chat.Members)
 //	chatd:user:{NAME}:banned set: public rooms in which the person may be banned; whether they are is in members
 //	chatd:user:{NAME}:made   string: how fast the person makes public rooms (package throttle)
-//	chatd:user:{NAME}:begun  string: how fast the person begins direct conversations
+//	chatd:user:{NAME}:begun  string: how fast the person begins direct conversations, and invites
 //	chatd:user:{NAME}:muted  set: the rooms of whose news the person wants no notice
 //	chatd:user:{NAME}:read   hash ROOM -> "EVENT BACK": the last event that the person has read, and how often they
 //	                         went back before it; BACK is left out where it is 0
@@ -35,8 +35,14 @@ const (
 	// maxListed a person's list.
 	maxRooms  = 10_000
 	maxListed = 1000
+	// maxGiven is how many rooms a list may have for others to put one more onto it, so
+	// that nobody fills it and keeps its person out of new rooms.
+	maxGiven = maxListed / 2
+	// maxMarks bounds a person's read positions: one for each public room, and as many
+	// again for all that were on the list some time.
+	maxMarks = 2 * maxRooms
 	// A person makes so many public rooms at once, and then one each time; so it is
-	// with the direct conversations that they begin, which come onto others' lists.
+	// with what they put onto others' lists: direct conversations and invitations.
 	roomsAtOnce   = 200
 	roomEvery     = 5 * time.Minute
 	directsAtOnce = 200
@@ -200,6 +206,20 @@ func (d *Directory) Begin(ctx context.Context, user string) error {
 	}
 	return err
 }
+
+// Takes returns a *chat.Error if others have put as much onto user's list as they may.
+func (d *Directory) Takes(ctx context.Context, user string) error {
+	n, err := d.rdb.SCard(ctx, listKey(user)).Result()
+	if err != nil {
+		return chat.Unavailable("look at list", err)
+	}
+	if n >= maxGiven {
+		return errFullList
+	}
+	return nil
+}
+
+var errFullList = &chat.Error{Code: chat.CodeForbidden, Message: "This person has too many rooms on their list: they must leave some first."}
 
 // Leave takes the room off user's list, and ends their membership of a private one.
 func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) error {
@@ -486,12 +506,14 @@ func (d *Directory) topics(ctx context.Context, rooms []string) (map[string]stri
 // BACK: devices may tell of theirs in any order, late and repeatedly, and come to the
 // same end. KEYS[1] positions, ARGV[1] room, ARGV[2] the new entry, ARGV[3] its
 // event's seq, ARGV[4] its BACK, ARGV[5] how long positions are kept, seconds, ARGV[6]
-// channel, ARGV[7] notice. Output: the entry as it stands. Atomic, so that what is
+// channel, ARGV[7] notice, ARGV[8] most positions. Output: the entry as it stands,
+// nothing where there are too many. Atomic, so that what is
 // told last is what is kept.
 // A position whose seq was counted in a feed that is lost gives way after all, as
 // soon as the new feed is longer.
 var markRead = redis.NewScript(`
 local was = redis.call('HGET', KEYS[1], ARGV[1])
+if not was and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[8]) then return '' end
 if was then
   local event, back = string.match(was, '^(%S*) ?(%d*)$')
   local seq, back = tonumber(string.match(event, '^%d+') or 0), tonumber(back) or 0
@@ -510,7 +532,7 @@ func (d *Directory) MarkRead(ctx context.Context, user string, room chat.Room, m
 		entry += " " + strconv.FormatInt(mark.Back, 10)
 	}
 	now, err := markRead.Run(ctx, d.rdb, []string{readKey(user)}, string(room), entry, mark.Event.Seq(), mark.Back,
-		int(keep.Seconds()), d.news.Channel(), d.news.Read(user, room, mark)).Text()
+		int(keep.Seconds()), d.news.Channel(), d.news.Read(user, room, mark), maxMarks).Text()
 	if err != nil {
 		return chat.Mark{}, chat.Unavailable("mark read", err)
 	}

@@ -26,7 +26,6 @@ var (
 	errNoRight  = &chat.Error{Code: chat.CodeForbidden, Message: "Only those who moderate this room can do this, and not to one another."}
 	errHandOn   = &chat.Error{Code: chat.CodeForbidden, Message: "The owner of a room hands it on to somebody else first."}
 	errFull     = &chat.Error{Code: chat.CodeForbidden, Message: "This room is full."}
-	errListFull = &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms on this person's list."}
 	errBarred   = &chat.Error{Code: chat.CodeForbidden, Message: "This person is banned from the room."}
 	errTooMany  = &chat.Error{Code: chat.CodeForbidden, Message: "Too many people are muted or banned in this room: lift some of it first."}
 	errNotThere = &chat.Error{Code: chat.CodeNotFound, Message: "This person is not in the room."}
@@ -202,12 +201,9 @@ func (d *Directory) change(ctx context.Context, room chat.Room, entry audit.Entr
 // Invite makes user a member of the private room, which is on their list then. Errors
 // are *chat.Error if who is none of those who may, or the room is full.
 func (d *Directory) Invite(ctx context.Context, who chat.Actor, room chat.Room, user string) error {
-	listed, err := d.rdb.SCard(ctx, listKey(user)).Result()
-	if err != nil {
-		return chat.Unavailable("invite", err)
-	}
 	entry := audit.Entry{Action: audit.Invited, Actor: who.Name, Target: user, Room: room, Address: who.Address}
-	err = d.change(ctx, room, entry, func(has roles) ([]step, error) {
+	counted := false
+	err := d.change(ctx, room, entry, func(has roles) ([]step, error) {
 		by, err := has.of(who, room)
 		switch {
 		case err != nil:
@@ -225,15 +221,17 @@ func (d *Directory) Invite(ctx context.Context, who chat.Actor, room chat.Room, 
 				inside++
 			}
 		}
-		switch {
-		case inside >= maxMembers:
+		if inside >= maxMembers {
 			return nil, errFull
-		case listed >= maxListed:
-			return nil, errListFull
 		}
-		// It comes onto their list unasked, as a conversation does.
-		if err := d.Begin(ctx, who.Name); err != nil {
-			return nil, err
+		if !counted { // it comes onto their list unasked, as a conversation does
+			if err := d.Takes(ctx, user); err != nil {
+				return nil, err
+			}
+			if err := d.Begin(ctx, who.Name); err != nil {
+				return nil, err
+			}
+			counted = true
 		}
 		return []step{has.keep(who.Name), has.set(user, chat.Plain)}, nil
 	})

@@ -432,6 +432,57 @@ func TestInvitationsAreBounded(t *testing.T) {
 	}
 }
 
+// Strangers who put rooms onto somebody's list leave place for that person's own.
+func TestOthersDoNotFillAList(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	d := newDirectory(rdb)
+	var refused *chat.Error
+	invite := func(by string, n int) error {
+		room := chat.Room(fmt.Sprintf("~%s-%d", by, n))
+		if _, err := d.Join(t.Context(), as(by), room); err != nil {
+			t.Fatal(err)
+		}
+		return d.Invite(t.Context(), as(by), room, "bob")
+	}
+	given := 0
+	for _, by := range []string{"m1", "m2", "m3"} {
+		for n := range 210 {
+			switch err := invite(by, n); {
+			case err == nil:
+				given++
+			case !errors.As(err, &refused) || n < 200 && given < 500:
+				t.Fatalf("%s, room %d of %d: %v", by, n, given, err)
+			}
+		}
+	}
+	if given != 500 {
+		t.Errorf("others put %d rooms onto the list", given)
+	}
+	if err := d.Takes(t.Context(), "bob"); !errors.As(err, &refused) || refused.Code != chat.CodeForbidden {
+		t.Errorf("a conversation that others begin: %v", err)
+	}
+	if _, err := d.Join(t.Context(), as("bob"), "tea"); err != nil {
+		t.Errorf("bob cannot join a room himself: %v", err)
+	}
+}
+
+func TestMarksAreBounded(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	d := newDirectory(rdb)
+	var fields []any
+	for n := range 20_000 {
+		fields = append(fields, fmt.Sprint("@bob:u", n), "1-1")
+	}
+	if err := rdb.HSet(t.Context(), "chatd:user:{bob}:read", fields...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for room, want := range map[chat.Room]chat.EventID{"tea": "", "@bob:u1": "2-2"} {
+		if got, err := d.MarkRead(t.Context(), "bob", room, chat.Mark{Event: "2-2"}); err != nil || got.Event != want {
+			t.Errorf("%s is read to %q, %v; want %q", room, got.Event, err, want)
+		}
+	}
+}
+
 func wantMembers(t *testing.T, d *directory.Directory, who chat.Actor, room chat.Room, want string) {
 	t.Helper()
 	members, err := d.Members(t.Context(), who, room)

@@ -276,6 +276,9 @@ func (f *Feed) LastEdits(ctx context.Context, room chat.Room, messages []chat.Ev
 	if len(messages) == 0 {
 		return nil, nil
 	}
+	messages = slices.Clone(messages) // many may be one, whose list of edits is long
+	slices.Sort(messages)
+	messages = slices.Compact(messages)
 	fields := make([]string, len(messages))
 	for i, id := range messages {
 		fields[i] = string(id)

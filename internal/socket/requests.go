@@ -187,6 +187,29 @@ func (c *conn) join(ctx context.Context, req chat.Request) error {
 // bytesPerAsk is how much of a room's history counts for one request more.
 const bytesPerAsk = 64 << 10
 
+// cost counts this many more requests of this person.
+func (c *conn) cost(requests int) {
+	asks := c.pace.asks
+	asks.ReserveN(time.Now(), min(requests, asks.Burst())) // of more it would reserve nothing
+}
+
+// readsMuch waits for the turn of a look through much, and fails if by then this person is
+// too fast. What it costs is counted before done is called.
+func (c *conn) readsMuch(ctx context.Context) (done func(), err error) {
+	select {
+	case c.pace.reads <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if c.pace.asks.Tokens() < 0 {
+		if err := c.tooFast(c.pace.asks); err != nil {
+			<-c.pace.reads
+			return nil, err
+		}
+	}
+	return func() { <-c.pace.reads }, nil
+}
+
 // charge counts what a join brings among this person's requests.
 func (c *conn) charge(replays ...room.Replay) {
 	bytes := 0
@@ -197,8 +220,7 @@ func (c *conn) charge(replays ...room.Replay) {
 			}
 		}
 	}
-	asks := c.pace.asks
-	asks.ReserveN(time.Now(), min(bytes/bytesPerAsk+len(replays)-1, asks.Burst())) // of more it would reserve nothing
+	c.cost(bytes/bytesPerAsk + len(replays) - 1)
 }
 
 // list puts the room on the person's list and tells those whom it concerns.
@@ -506,6 +528,9 @@ func (c *conn) appendNow(ctx context.Context, d feed.Draft) (feed.Receipt, error
 	if !errors.As(err, &unnoted) {
 		return r, err
 	}
+	if err := c.tooFast(c.pace.deeds); err != nil {
+		return feed.Receipt{}, err
+	}
 	err = c.srv.Audit.Write(ctx, audit.Entry{
 		Action: audit.Retracted, Actor: c.who.Name, Target: unnoted.Author, Room: d.Room, Address: c.who.Address, Detail: string(d.Target),
 	})
@@ -548,7 +573,10 @@ func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(without, func(user string) bool { return user != c.who.Name }) {
+	if i := slices.IndexFunc(without, func(user string) bool { return user != c.who.Name }); i >= 0 {
+		if err := c.srv.Directory.Takes(ctx, without[i]); err != nil {
+			return err
+		}
 		if err := c.srv.Directory.Begin(ctx, c.who.Name); err != nil {
 			return err
 		}
@@ -569,34 +597,39 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	events, err := c.srv.History(ctx, c.who, name, req.Before, req.Limit)
+	done, err := c.readsMuch(ctx)
 	if err != nil {
 		return err
 	}
-	c.pace.asks.ReserveN(time.Now(), pageBytes/bytesPerAsk)
+	defer done()
+	events, looked, err := c.srv.History(ctx, c.who, name, req.Before, req.Limit)
+	if err != nil {
+		return err
+	}
+	c.cost(max(looked, pageBytes) / bytesPerAsk)
 	c.out.Push(chat.Encode(chat.Page{Answer: chat.OK(*req.ID), Room: name, Events: events}))
 	return nil
 }
 
 // History returns up to limit events, and up to 256 KiB of them, (1 to chat.MaxHistory; 0 means 50) before
-// an event, or the newest if before is "", if who may read the room. Errors are
-// *chat.Error, chat.ErrUnavailable, or chat.ErrLost.
-func (s *Server) History(ctx context.Context, who chat.Actor, name chat.Room, before string, limit int) ([]json.RawMessage, error) {
+// an event, or the newest if before is "", if who may read the room. looked is how many bytes were read for that,
+// which may be more. Errors are *chat.Error, chat.ErrUnavailable, or chat.ErrLost.
+func (s *Server) History(ctx context.Context, who chat.Actor, name chat.Room, before string, limit int) (page []json.RawMessage, looked int, err error) {
 	if name == chat.Universe {
-		return nil, errUniverse
+		return nil, 0, errUniverse
 	}
 	id, err := chat.ParseEventID("before", before)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if limit == 0 {
 		limit = 50
 	}
 	if limit < 1 || limit > chat.MaxHistory {
-		return nil, chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
+		return nil, 0, chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
 	}
 	if _, err := s.Directory.Check(ctx, who, name); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var events []chat.Event
 	if id == "" {
@@ -604,29 +637,41 @@ func (s *Server) History(ctx context.Context, who chat.Actor, name chat.Room, be
 	} else {
 		events, err = s.Feed.Before(ctx, name, id, limit)
 	}
-	return chat.Raw(chat.Newest(events, pageBytes)), err
+	for _, ev := range events {
+		looked += len(ev.Data)
+	}
+	return chat.Raw(chat.Newest(events, pageBytes)), looked, err
 }
 
 // pageBytes bounds a page of history, which is one frame.
 const pageBytes = 256 << 10
+
+// roomsPerAsk is how many rooms of a list count for one request.
+const roomsPerAsk = 100
 
 func (c *conn) rooms(ctx context.Context, req chat.Request) error {
 	rooms, err := c.srv.Directory.List(ctx, c.who)
 	if err != nil {
 		return err
 	}
+	c.cost(len(rooms) / roomsPerAsk)
 	c.out.Push(chat.Encode(chat.RoomList{Answer: chat.OK(*req.ID), Rooms: rooms}))
 	return nil
 }
 
-// findCost is how many requests a look through all rooms counts for.
-const findCost = 10
+// findCost is how many requests a look through all rooms, and their topics, counts for.
+const findCost = 50
 
 func (c *conn) find(ctx context.Context, req chat.Request) error {
 	if err := chat.CheckQuery(req.Text); err != nil {
 		return err
 	}
-	c.pace.asks.ReserveN(time.Now(), findCost)
+	done, err := c.readsMuch(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	c.cost(findCost)
 	rooms, more, err := c.srv.Directory.Find(ctx, c.who, req.Text)
 	if err != nil {
 		return err
@@ -683,7 +728,7 @@ func (c *conn) markRead(ctx context.Context, req chat.Request) error {
 	if err != nil {
 		return err
 	}
-	if mark.Event.Seq() > c.srv.Hub.Head(c.out, name).Seq() {
+	if !c.srv.Hub.Reads(c.out, name) || mark.Event.Seq() > c.srv.Hub.Head(c.out, name).Seq() {
 		return chat.BadRequest("event is not one of a room that is joined here")
 	}
 	if mark, err = c.srv.Directory.MarkRead(ctx, c.ses.User, name, mark); err != nil {

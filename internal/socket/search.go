@@ -13,7 +13,7 @@ import (
 const (
 	// One search request looks at searchPages pages of a room, from the newest back,
 	// and brings at most maxHits, pageBytes in all: a client that wants more goes on
-	// where it ended. searchCost is how many requests it counts for.
+	// where it ended. It counts for searchCost requests, and for what was read.
 	searchPages = 5
 	maxHits     = 50
 	searchCost  = 10
@@ -41,8 +41,13 @@ func (c *conn) search(ctx context.Context, req chat.Request) error {
 	if _, err := time.Parse(time.RFC3339, req.Until); req.Until != "" && err != nil {
 		return chat.BadRequest("until is not a time")
 	}
-	c.pace.asks.ReserveN(time.Now(), searchCost)
-	hits, next, err := c.srv.search(ctx, name, newQuery(req), cursor)
+	done, err := c.readsMuch(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	hits, next, looked, err := c.srv.search(ctx, name, newQuery(req), cursor)
+	c.cost(searchCost + looked/bytesPerAsk)
 	if err != nil {
 		return err
 	}
@@ -51,8 +56,8 @@ func (c *conn) search(ctx context.Context, req chat.Request) error {
 }
 
 // search returns messages, and edits of messages, that fit, newest first, and where to
-// go on; next is "" when the room has no more.
-func (s *Server) search(ctx context.Context, name chat.Room, q query, before chat.EventID) (hits []chat.Event, next chat.EventID, err error) {
+// go on; next is "" when the room has no more. looked is how many bytes were read.
+func (s *Server) search(ctx context.Context, name chat.Room, q query, before chat.EventID) (hits []chat.Event, next chat.EventID, looked int, err error) {
 	var found []chat.Event
 	targets := map[chat.EventID]chat.EventID{} // of edits
 	bytes, full := 0, false
@@ -67,7 +72,10 @@ func (s *Server) search(ctx context.Context, name chat.Room, q query, before cha
 			err, page = nil, nil // what stood there is not kept any more, nor what was before
 		}
 		if err != nil {
-			return nil, "", err
+			return nil, "", looked, err
+		}
+		for _, ev := range page {
+			looked += len(ev.Data)
 		}
 		for i := len(page) - 1; i >= 0 && !full; i-- {
 			target, fits := q.fits(page[i].Data)
@@ -89,11 +97,12 @@ func (s *Server) search(ctx context.Context, name chat.Room, q query, before cha
 		before = page[0].ID
 		next = before
 	}
-	return s.current(ctx, name, found, targets, next)
+	hits, err = s.current(ctx, name, found, targets)
+	return hits, next, looked, err
 }
 
 // current leaves out what was edited since.
-func (s *Server) current(ctx context.Context, name chat.Room, found []chat.Event, targets map[chat.EventID]chat.EventID, next chat.EventID) ([]chat.Event, chat.EventID, error) {
+func (s *Server) current(ctx context.Context, name chat.Room, found []chat.Event, targets map[chat.EventID]chat.EventID) ([]chat.Event, error) {
 	ids := make([]chat.EventID, len(found))
 	for i, ev := range found {
 		if ids[i] = targets[ev.ID]; ids[i] == "" {
@@ -102,7 +111,7 @@ func (s *Server) current(ctx context.Context, name chat.Room, found []chat.Event
 	}
 	edited, err := s.Feed.LastEdits(ctx, name, ids)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	var hits []chat.Event
 	for i, ev := range found {
@@ -110,7 +119,7 @@ func (s *Server) current(ctx context.Context, name chat.Room, found []chat.Event
 			hits = append(hits, ev)
 		}
 	}
-	return hits, next, nil
+	return hits, nil
 }
 
 // A query is what a text has to have to be found: all words, whatever their case.

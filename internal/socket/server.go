@@ -78,6 +78,7 @@ type (
 	Directory interface {
 		Join(ctx context.Context, who chat.Actor, room chat.Room) (directory.Joined, error)
 		Begin(ctx context.Context, user string) error
+		Takes(ctx context.Context, user string) error
 		Leave(ctx context.Context, user string, room chat.Room) error
 		Without(ctx context.Context, room chat.Room, users ...string) ([]string, error)
 		Public(ctx context.Context) ([]chat.Room, error)
@@ -486,8 +487,13 @@ type pace struct {
 	asks  *rate.Limiter  // all requests
 	notes *rate.Limiter  // lines of the audit log that say that they were refused something
 	deeds *rate.Limiter  // changes of roles and topics, of which many hear and the audit log tells
+	reads chan struct{}  // looks through much at once
 	conns map[*conn]bool // guarded by Server.mu
 }
+
+// readsAtOnce is how many looks through much a person may have under way, whose cost is
+// known behind them only.
+const readsAtOnce = 4
 
 // asksPerSend is how many requests of any kind a person may make for each message
 // that they may send. A page that comes back joins all its rooms at once.
@@ -498,7 +504,8 @@ func newPace(sends int) *pace {
 	return &pace{
 		sends: rate.NewLimiter(rate.Limit(sends), 2*sends),
 		asks:  rate.NewLimiter(rate.Limit(asks), max(1000, 2*asks)),
-		notes: rate.NewLimiter(rate.Every(10*time.Second), 10), deeds: rate.NewLimiter(rate.Every(2*time.Second), 100), conns: map[*conn]bool{},
+		notes: rate.NewLimiter(rate.Every(10*time.Second), 10), deeds: rate.NewLimiter(rate.Every(2*time.Second), 100), reads: make(chan struct{}, readsAtOnce),
+		conns: map[*conn]bool{},
 	}
 }
 

@@ -515,6 +515,72 @@ func TestMuchHistoryCountsForManyRequests(t *testing.T) {
 	}
 }
 
+// What is read to answer counts, and not only what the answer has.
+func TestWhatIsLookedAtCounts(t *testing.T) {
+	k := newKit(t, 1)
+	for n := range 60 {
+		if _, err := k.Feed.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: "general", From: "bob", Key: fmt.Sprint(n), Text: strings.Repeat("x", 60_000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for user, request := range map[string]string{
+		"alice": `{"type":"history","room":"general","limit":60,"id":`, "carol": `{"type":"search","room":"general","text":"y","id":`, "dave": `{"type":"find","id":`,
+	} {
+		p := k.dial(user)
+		p.write(`{"type":"join","id":1,"room":"general"}`)
+		p.want(`"id":1`)
+		n := 2
+		for ; ; n++ {
+			p.write(fmt.Sprint(request, n, "}"))
+			object := p.want(fmt.Sprintf(`"id":%d`, n))
+			if strings.Contains(object, "too_fast") {
+				break
+			}
+			if n == 40 || !strings.Contains(object, `"ok"`) {
+				t.Fatalf("%s asks for much the %dth time: %.200s", user, n, object)
+			}
+		}
+		if n < 5 {
+			t.Errorf("%s is refused the %dth request", user, n)
+		}
+	}
+}
+
+// The audit log keeps a number of lines: nobody writes so many that others are lost.
+func TestTakingBackOthersMessagesIsADeed(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	alice.write(`{"type":"join","id":1,"room":"tea"}`)
+	alice.want(`"id":1`)
+	for n := 2; ; n++ {
+		r, err := k.Feed.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: "tea", From: "bob", Key: fmt.Sprint(n), Text: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		alice.write(fmt.Sprintf(`{"type":"retract","id":%d,"room":"tea","key":"r%d","target":"%s"}`, n, n, r.Event))
+		object := alice.want(fmt.Sprintf(`"id":%d`, n))
+		if strings.Contains(object, "too_fast") && n > 90 {
+			return
+		}
+		if n == 150 || !strings.Contains(object, `"ok"`) {
+			t.Fatalf("the %dth message is taken back: %s", n, object)
+		}
+	}
+}
+
+// Read positions are kept for rooms that a person reads, not for whatever they name.
+func TestNobodyMarksWhatTheyDoNotRead(t *testing.T) {
+	k := newKit(t, 1000)
+	alice := k.dial("alice")
+	alice.write(`{"type":"read","id":1,"room":"~board","event":"","back":1}`, `{"type":"read","id":2,"room":"nowhere","event":"","back":1}`,
+		`{"type":"join","id":3,"room":"tea"}`, `{"type":"read","id":4,"room":"tea","event":"","back":1}`)
+	for id, want := range []string{1: "bad_request", 2: "bad_request", 4: `"ok"`} {
+		if want != "" {
+			alice.want(fmt.Sprintf(`"id":%d`, id), want)
+		}
+	}
+}
+
 // Clients that move have time to; who does not move is closed with 1012 inside
 // the drain, and who comes meanwhile is asked to move too.
 func TestDrainIsBounded(t *testing.T) {

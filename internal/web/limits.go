@@ -18,8 +18,10 @@ const (
 	// atOnce is how many seconds' worth of requests may come at once: after a restart of
 	// everything, an office does.
 	atOnce = 10
-	// pagesPerSecond bounds how much history one person reads by HTTP on this instance.
+	// pagesPerSecond bounds how many lists and pages of history one person reads by HTTP on
+	// this instance; a page for which more than pageBytes are looked at counts for several.
 	pagesPerSecond = 20
+	pageBytes      = 256 << 10
 	// mostKept bounds the keys that are counted; more are strangers who change theirs.
 	mostKept = 10_000
 )
@@ -37,7 +39,15 @@ func newLimits[K comparable](perSecond int) *limits[K] {
 }
 
 // allow reports whether one more may come.
-func (l *limits[K]) allow(key K) bool {
+func (l *limits[K]) allow(key K) bool { return l.of(key).Allow() }
+
+// charge counts more than the one that was allowed.
+func (l *limits[K]) charge(key K, more int) {
+	limiter := l.of(key)
+	limiter.ReserveN(time.Now(), min(more, limiter.Burst()))
+}
+
+func (l *limits[K]) of(key K) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limiter := l.kept[key]
@@ -52,7 +62,7 @@ func (l *limits[K]) allow(key K) bool {
 		limiter = rate.NewLimiter(rate.Limit(l.perSecond), burst)
 		l.kept[key] = limiter
 	}
-	return limiter.Allow()
+	return limiter
 }
 
 var errTooFast = &chat.Error{Code: chat.CodeTooFast, Message: "Too many requests at once: slow down a little."}
@@ -81,7 +91,7 @@ func (s *Server) crowd(from netip.Addr) {
 	}
 }
 
-// reader returns who reads history, or the error that is the answer.
+// reader returns who reads a list or history, or the error that is the answer.
 func (s *Server) reader(c echo.Context) (session.Session, error) {
 	ses, err := s.Sessions.Read(c.Request())
 	if err == nil && !s.people.allow(ses.User) {

@@ -56,7 +56,7 @@ type (
 		Actor(ses session.Session, address string) chat.Actor
 		Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, release func())
 		LoginEnded(ctx context.Context, login string)
-		History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) ([]json.RawMessage, error)
+		History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) (page []json.RawMessage, looked int, err error)
 	}
 	Audit interface {
 		Write(ctx context.Context, e audit.Entry) error
@@ -264,7 +264,7 @@ func (s *Server) shakeHands(c echo.Context) error {
 }
 
 func (s *Server) rooms(c echo.Context) error {
-	ses, err := s.Sessions.Read(c.Request())
+	ses, err := s.reader(c)
 	if err != nil {
 		return err
 	}
@@ -290,10 +290,11 @@ func (s *Server) events(c echo.Context) error {
 			return chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
 		}
 	}
-	events, err := s.Sockets.History(c.Request().Context(), s.Sockets.Actor(ses, c.RealIP()), room, c.QueryParam("before"), limit)
+	events, looked, err := s.Sockets.History(c.Request().Context(), s.Sockets.Actor(ses, c.RealIP()), room, c.QueryParam("before"), limit)
 	if err != nil {
 		return err
 	}
+	s.people.charge(ses.User, looked/pageBytes)
 	return c.JSON(http.StatusOK, map[string]any{"room": room, "events": events})
 }
 

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // parts stand in for all that the server works with. err is what they fail with.
 type parts struct {
 	err     error
+	looked  int // bytes for a page of history
 	deaf    time.Duration
 	never   bool
 	ended   []string
@@ -69,8 +70,8 @@ func (p *parts) Reserve(user string, from netip.Addr) (func(), error) {
 }
 func (p *parts) Admit(context.Context, netip.Addr) error      { return p.err }
 func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append(p.ended, login) }
-func (p *parts) History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) ([]json.RawMessage, error) {
-	return nil, p.err
+func (p *parts) History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) ([]json.RawMessage, int, error) {
+	return nil, p.looked, p.err
 }
 func (p *parts) Deaf() (time.Duration, bool) { return p.deaf, !p.never }
 
@@ -477,6 +478,13 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 	if n := count(50, "/api/rooms/general/events", "Peer: 10.0.0.1:5"); n < 20 || n > 22 {
 		t.Errorf("%d pages of history were answered at once, want 20", n)
+	}
+	s.people, p.looked = newLimits[string](2), 5*pageBytes
+	if n := count(50, "/api/rooms/general/events", "Peer: 10.0.0.1:5"); n < 4 || n > 5 {
+		t.Errorf("%d pages of history for which much was looked at were answered at once, want 4", n)
+	}
+	if n := count(1, "/api/rooms", "Peer: 10.0.0.1:5"); n != 0 {
+		t.Error("lists are not counted")
 	}
 	p.err = session.ErrNone // who is nobody uses up nobody's
 	if w := do(s, "GET", "/api/rooms/general/events", "Peer: 10.0.0.1:5"); w.Code != 401 {
