@@ -7,7 +7,8 @@
 //	bench -loads fan-out,idle        some of it
 //
 // It needs redis-server, haproxy, node and npm, and the registries for what of the
-// peers is not there yet. Its exit status is 0 also where a bar is not met.
+// peers is not there yet. Its exit status is 0 also where a bar is not met, and 1 if
+// something could not be measured.
 package main
 
 import (
@@ -107,8 +108,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := result.Table(out); err != nil {
 		return err
 	}
+	failed := error(nil)
+	if n := len(result.Failed); n > 0 {
+		failed = fmt.Errorf("%d loads failed", n)
+	}
 	if *page == "" {
-		return nil
+		return failed
 	}
 	was, err := os.ReadFile(*page)
 	if err != nil {
@@ -118,7 +123,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", *page, err)
 	}
-	return os.WriteFile(*page, []byte(is), 0o644)
+	return errors.Join(failed, os.WriteFile(*page, []byte(is), 0o644))
 }
 
 // temporary makes a folder in memory where there is such, so that it is not the disk

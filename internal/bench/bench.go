@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +31,8 @@ type Options struct {
 
 type bench struct {
 	Options
-	made int // sets of rooms
+	made   int // sets of rooms
+	failed []string
 
 	chatd, floor, centrifugo, socketIO *system // nil: left out
 }
@@ -71,12 +73,13 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	for n := range opts.Rounds {
 		r := round{}
 		b.Report(fmt.Sprintf("round %d of %d", n+1, opts.Rounds))
-		if err := b.round(ctx, r, n == 0); err != nil {
+		b.round(ctx, r, n == 0)
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		result.rounds = append(result.rounds, r)
 	}
-	result.Ended = time.Now()
+	result.Ended, result.Failed = time.Now(), b.failed
 	return result, nil
 }
 
@@ -107,8 +110,9 @@ func (b *bench) start(ctx context.Context) ([]*system, error) {
 	return systems, nil
 }
 
-// round puts all loads on all systems. One system runs its servers at a time.
-func (b *bench) round(ctx context.Context, r round, first bool) error {
+// round puts all loads on all systems. One system runs its servers at a time, but for
+// idle ones. A load that fails has no figures, and the others go on.
+func (b *bench) round(ctx context.Context, r round, first bool) {
 	all := []*system{b.floor, b.chatd, b.centrifugo, b.socketIO}
 	real := all[1:]
 	keeping := []*system{b.chatd, b.centrifugo} // Socket.IO confirms nothing
@@ -131,39 +135,37 @@ func (b *bench) round(ctx context.Context, r round, first bool) error {
 			return b.kill(ctx, r, s, herd, b.Sizes.Herd, b.Sizes.Herd/roomSize, b.Sizes.Herd, b.Sizes.KillRate/2)
 		}},
 	} {
-		if !b.wanted(l.names...) {
-			continue
-		}
 		for _, s := range l.systems {
-			if s == nil {
-				continue
-			}
-			if err := l.put(s); err != nil {
-				return fmt.Errorf("%s, %s: %w", l.names[0], s.name, err)
-			}
-			if err := s.fresh(ctx, 0); err != nil {
-				return err
+			if s != nil && b.wanted(l.names...) {
+				b.try(ctx, l.names[0], []*system{s}, func() error { return l.put(s) })
 			}
 		}
 	}
 	if b.wanted(opening, joiningOne, idle) {
 		systems := slices.DeleteFunc(slices.Clone(real), func(s *system) bool { return s == nil })
-		if err := b.sockets(ctx, r, systems); err != nil {
-			return err
-		}
-		for _, s := range systems {
-			if err := s.fresh(ctx, 0); err != nil {
-				return err
-			}
-		}
+		b.try(ctx, idle, systems, func() error { return b.sockets(ctx, r, systems) })
 	}
 	if first && b.Sizes.Most > 0 && b.wanted(idleMost) {
-		if err := b.most(ctx, r, b.chatd); err != nil {
-			return fmt.Errorf("%s: %w", idleMost, err)
-		}
-		return b.chatd.fresh(ctx, 0)
+		b.try(ctx, idleMost, []*system{b.chatd}, func() error { return b.most(ctx, r, b.chatd) })
 	}
-	return nil
+}
+
+// try puts a load on systems, notes if it fails, and stops the servers.
+func (b *bench) try(ctx context.Context, load string, systems []*system, put func() error) {
+	if ctx.Err() != nil {
+		return
+	}
+	err := put()
+	var names []string
+	for _, s := range systems {
+		names = append(names, s.name)
+		err = errors.Join(err, s.fresh(ctx, 0))
+	}
+	if err != nil {
+		text := fmt.Sprintf("%s, %s: %v", load, strings.Join(names, " and "), err)
+		b.failed = append(b.failed, text)
+		b.Report("failed: " + text)
+	}
 }
 
 func (b *bench) wanted(names ...string) bool {

@@ -103,7 +103,7 @@ type crowd struct {
 	received  int64 // messages, by all
 	confirmed int64
 	delays    []time.Duration
-	heard     time.Duration // when something came last
+	reads     int // in which something came
 
 	epoll   int
 	events  []unix.EpollEvent
@@ -214,10 +214,15 @@ func (c *crowd) enter(s *socket) {
 	c.write(s, c.dialect.join(s))
 }
 
-// settle waits until nothing has come for so long.
+// settle waits until no more comes for so long than pings.
 func (c *crowd) settle(ctx context.Context, silence time.Duration) error {
-	c.heard = c.now()
-	return c.until(ctx, 20*time.Second, "the sockets are quiet", func() bool { return c.now()-c.heard > silence })
+	end, reads := c.now()+silence, c.reads
+	return c.until(ctx, 20*time.Second, "the sockets are quiet", func() bool {
+		if c.reads-reads > len(c.sockets)/20 {
+			end, reads = c.now()+silence, c.reads
+		}
+		return c.now() > end
+	})
 }
 
 // until does what there is to do until done says so, which is asked often.
@@ -365,7 +370,7 @@ func (c *crowd) readable(s *socket) {
 		c.ended(s, err)
 		return
 	}
-	c.heard = c.now()
+	c.reads++
 	data := c.buf[:had+n]
 	if s.state == asking || s.state == shaking {
 		head, rest, whole := bytes.Cut(data, []byte("\r\n\r\n"))

@@ -37,6 +37,9 @@ func TestSmallBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, what := range result.Failed {
+		t.Error(what)
+	}
 	var table bytes.Buffer
 	if err := result.Table(&table); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type Result struct {
 	Systems      []string
 	Versions     []string
 	Began, Ended time.Time
+	Failed       []string // loads that did not come to an end, and why
 	rounds       []round
 }
 
@@ -153,6 +154,9 @@ func (r *Result) Table(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	for _, what := range r.Failed {
+		fmt.Fprintf(w, "\nfailed: %s\n", what)
+	}
 	_, err := fmt.Fprintf(w, "\n%s\n", r.Summary())
 	return err
 }
@@ -190,6 +194,9 @@ func (r *Result) markdown(w *strings.Builder) {
 	fmt.Fprintf(w, "%s\n\n### Bars\n\n| what | bar | measured | met |\n| --- | --- | --- | --- |\n", r.Summary())
 	for _, bar := range r.Bars() {
 		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", bar.What, bar.Bar, bar.Measured, bar.Verdict)
+	}
+	for _, what := range r.Failed {
+		fmt.Fprintf(w, "\nFailed in one round: %s.\n", what)
 	}
 	fmt.Fprintf(w, "\n### Figures\n")
 	rows := r.rows()
