@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chatd/internal/chat"
@@ -46,6 +47,7 @@ type Hub struct {
 	cancel context.CancelFunc
 	fills  chan struct{}
 	wg     sync.WaitGroup
+	owing  atomic.Int64 // bytes that joins brought and that readers have not taken
 
 	mu      sync.Mutex
 	rooms   map[chat.Room]*entry
@@ -70,11 +72,26 @@ func (h *Hub) Close() {
 	h.wg.Wait()
 }
 
+// owingBytes is how much of what joins bring may be on its way to all readers together.
+// Beyond it a resume brings what one answer holds: who reads nothing takes several
+// megabytes with each socket, and whoever opens thousands of these all that there is.
+const owingBytes = 256 << 20
+
+// bounds are those of a join of so many rooms.
+func (h *Hub) bounds(rooms int) Bounds {
+	b := NewBounds(rooms)
+	if h.owing.Load() > owingBytes {
+		b.resume.Store(answerBytes)
+	}
+	return b
+}
+
 // Add makes the hub know a reader, which may then join rooms.
 func (h *Hub) Add(rd *Reader) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.readers[rd] = true
+	rd.countIn(&h.owing)
 }
 
 // Remove forgets a reader and takes it out of all rooms. It may be called twice.
@@ -82,6 +99,7 @@ func (h *Hub) Remove(rd *Reader) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.readers, rd)
+	rd.countIn(nil)
 	for name := range rd.rooms {
 		h.leaveLocked(rd, name)
 	}
@@ -102,7 +120,7 @@ func (h *Hub) Join(ctx context.Context, rd *Reader, name chat.Room, after chat.E
 	rd.joined[name] = true
 	h.mu.Unlock()
 	for {
-		s, replay, err := h.prepare(ctx, rd, name, after, h.window, NewBounds(1))
+		s, replay, err := h.prepare(ctx, rd, name, after, h.window, h.bounds(1))
 		if err != nil {
 			return err
 		}
@@ -139,6 +157,9 @@ func (h *Hub) prepare(ctx context.Context, rd *Reader, name chat.Room, after cha
 		}
 	}
 	replay, err := ReadReplay(ctx, h.feed, name, after, s.From, window, bounds)
+	if err == nil && len(replay.Rest) > 0 && h.owing.Load() > owingBytes { // since the bounds were made
+		replay, err = ReadReplay(ctx, h.feed, name, after, s.From, window, h.bounds(1))
+	}
 	if errors.Is(err, chat.ErrLost) {
 		// What this room gave out last is not in the feed: Redis lost data. The
 		// room finds out by itself; its readers join again.

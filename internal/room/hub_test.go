@@ -635,3 +635,49 @@ func TestUniverseShowsAllPublicRooms(t *testing.T) {
 		chattest.Eventually(t, "the room that she joined by name goes on", func() bool { return strings.HasSuffix(alice.texts(), "g i") })
 	})
 }
+
+// Thousands who resume and read nothing do not take all memory: beyond a bound of all
+// together a resume brings what an answer holds, and when they are gone it is whole again.
+func TestResumesOfAllTogetherAreBounded(t *testing.T) {
+	rdb, _ := chattest.Embedded(t)
+	in := newInstance(t, rdb, "one")
+	start := in.say("general", "start")
+	for range 55 { // 3.3 MB
+		in.say("general", strings.Repeat("x", 60_000))
+	}
+	var deaf []*queue
+	resumed := func() bool {
+		q := newQueue("deaf")
+		in.Add(q.Reader)
+		deaf = append(deaf, q)
+		var got room.Replay
+		if err := in.Join(t.Context(), q.Reader, "general", start, func(r room.Replay) []byte { got = r; return []byte("{}") }); err != nil {
+			t.Fatal(err)
+		}
+		return got.Resumed
+	}
+	for len(deaf) < 100 {
+		resumed()
+	}
+	for range 20 {
+		if resumed() {
+			t.Fatalf("the resume of the %dth that reads nothing is whole", len(deaf))
+		}
+	}
+	for _, q := range deaf[:10] {
+		for range 2 { // the second look says that the first is sent
+			if _, err := q.Take(nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, q := range deaf[10:80] {
+		in.Remove(q.Reader)
+	}
+	if !resumed() {
+		t.Error("with those gone, a resume is not whole")
+	}
+	for _, q := range deaf {
+		in.Remove(q.Reader)
+	}
+}

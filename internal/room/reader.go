@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"chatd/internal/chat"
 )
@@ -36,8 +37,10 @@ type Reader struct {
 	queue [][]byte
 	bytes int  // of what is in the queue
 	asked int  // of these: what joins brought
+	owed  int  // of what was taken last, which may be on its way still: what joins brought
 	awake bool // somebody takes out
 	err   error
+	owing *atomic.Int64 // of all readers of the hub, asked and owed; nil for a reader of none
 
 	// Guarded by Hub.mu.
 	rooms    map[chat.Room]*entry // all that it reads
@@ -74,6 +77,7 @@ func (r *Reader) push(data []byte, lossy bool) {
 	case r.bytes > r.asked && r.bytes-r.asked+len(data) > queueBytes:
 		shed.WithLabelValues("slow").Inc()
 		r.err = ErrSlow
+		r.owe(-r.asked)
 		r.queue, r.bytes, r.asked = nil, 0, 0
 		signal(r.space)
 	default:
@@ -102,6 +106,7 @@ func (r *Reader) pushJoined(objects [][]byte) {
 	for _, data := range objects {
 		r.bytes += len(data)
 		r.asked += len(data)
+		r.owe(len(data))
 	}
 	r.wakeLocked()
 }
@@ -112,11 +117,14 @@ func (r *Reader) pushJoined(objects [][]byte) {
 func (r *Reader) Take(buf [][]byte) ([][]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.owe(-r.owed) // what was taken before is sent
+	r.owed = 0
 	if len(r.queue) == 0 {
 		r.awake = r.err != nil
 		return nil, r.err
 	}
 	taken := r.queue
+	r.owed = r.asked
 	r.queue, r.bytes, r.asked = buf[:0], 0, 0
 	signal(r.space)
 	return taken, nil
@@ -152,6 +160,22 @@ func (r *Reader) Close(err error) {
 	}
 	signal(r.space)
 	r.wakeLocked()
+}
+
+func (r *Reader) owe(bytes int) {
+	if r.owing != nil {
+		r.owing.Add(int64(bytes))
+	}
+}
+
+// countIn has what joins bring to the reader counted with that of all others, until
+// owing is nil again.
+func (r *Reader) countIn(owing *atomic.Int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owe(-r.asked - r.owed)
+	r.owing = owing
+	r.owe(r.asked + r.owed)
 }
 
 func signal(c chan struct{}) {

@@ -37,7 +37,7 @@ func (h *Hub) JoinUniverse(ctx context.Context, rd *Reader, list func(context.Co
 	}
 
 	window := min(h.window, max(1, 4*h.window/max(1, len(rooms))))
-	bounds := NewBounds(max(1, len(rooms)))
+	bounds := h.bounds(max(1, len(rooms)))
 	subs, replays := make([]*Subscriber, len(rooms)), make([]Replay, len(rooms))
 	var size atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
@@ -138,7 +138,7 @@ func (h *Hub) appear(rd *Reader, name chat.Room) error {
 	if may, err := may(ctx, name); err != nil || !may {
 		return err
 	}
-	s, replay, err := h.prepare(ctx, rd, name, "", h.window, NewBounds(1))
+	s, replay, err := h.prepare(ctx, rd, name, "", h.window, h.bounds(1))
 	if err != nil {
 		return err
 	}
