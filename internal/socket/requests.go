@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -637,10 +638,24 @@ func (s *Server) History(ctx context.Context, who chat.Actor, name chat.Room, be
 	} else {
 		events, err = s.Feed.Before(ctx, name, id, limit)
 	}
-	for _, ev := range events {
-		looked += len(ev.Data)
+	return chat.Raw(chat.Newest(events, pageBytes)), bytesOf(events), err
+}
+
+// goneBytes is about what a room keeps of which of its places are empty. All of it is read
+// where a page has one.
+const goneBytes = 1 << 20
+
+// bytesOf returns about how many bytes are read of Redis for a page.
+func bytesOf(page []chat.Event) (n int) {
+	var gone bool
+	for _, ev := range page {
+		n += len(ev.Data)
+		gone = gone || bytes.HasPrefix(ev.Data, []byte(`{"type":"`+chat.Gone+`"`))
 	}
-	return chat.Raw(chat.Newest(events, pageBytes)), looked, err
+	if gone {
+		n += goneBytes
+	}
+	return n
 }
 
 // pageBytes bounds a page of history, which is one frame.

@@ -74,9 +74,7 @@ func (s *Server) search(ctx context.Context, name chat.Room, q query, before cha
 		if err != nil {
 			return nil, "", looked, err
 		}
-		for _, ev := range page {
-			looked += len(ev.Data)
-		}
+		looked += bytesOf(page)
 		for i := len(page) - 1; i >= 0 && !full; i-- {
 			target, fits := q.fits(page[i].Data)
 			if !fits {
