@@ -144,7 +144,7 @@ const LABELLED = /\[([^[\]\n]+)\]\(((?:https?:\/\/|mailto:)[^\s()<>[\]"`]+(?:\([
 const MENTION = /@([\p{L}\p{N}][\p{L}\p{M}\p{N}_.-]{0,31})/uy;
 const WORD = /[\p{L}\p{N}]/u;
 /** A label that reads like an address must not lead elsewhere. */
-const ADDRESS = /:\/\/|[\p{L}\p{N}-]\.\p{L}{2,}/u;
+const ADDRESS = /:\/\/|[\p{L}\p{N}-][.\u3002\uff0e\uff61]\p{L}{2,}/u;
 const ESCAPED = '\\`*_~[]>@-';
 /** Where plain text may end. */
 const SPECIAL = /[\\`*_~[@\n]|https?:\/\/|mailto:/g;

@@ -573,7 +573,7 @@ export class Rooms {
     for (const [name, its] of found) {
       const room = this.#room(name);
       // Of more rooms than a request can hold the position is not told, though we have one.
-      this.#apply(room, positions[name] ?? room.timeline.head ?? '', !fresh.includes(name), its, heads[name] ?? '');
+      this.#apply(room, own(positions, name) ?? room.timeline.head ?? '', !fresh.includes(name), its, own(heads, name) ?? '');
     }
   }
 
@@ -699,4 +699,13 @@ export class Rooms {
     }
     return room;
   }
+}
+
+/**
+ * What an object says of a room; nothing of one that is named like what all objects have, such as `constructor`.
+ * @param {Record<string, string>} object
+ * @param {string} name
+ */
+function own(object, name) {
+  return Object.hasOwn(object, name) ? object[name] : undefined;
 }

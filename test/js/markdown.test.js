@@ -52,6 +52,7 @@ const cases = {
     ['![image](https://a.b/c.png)', '!<a https://a.b/c.png>image</a>'],
     ['[https://good.example](https://bad.example)', '[<a https://good.example>https://good.example</a>](<a https://bad.example>https://bad.example</a>)'],
     ['[good.example](https://bad.example)', '[good.example](<a https://bad.example>https://bad.example</a>)'],
+    ['[good。example](https://bad.example)', '[good。example](<a https://bad.example>https://bad.example</a>)'], // browsers take such a dot for one
     ['https:// http://! xhttp://a.b', null],
     ['https://[bad', null],
     ['https://a.b/?c[]=1&d', '<a https://a.b/?c[]=1&d>https://a.b/?c[]=1&d</a>'],

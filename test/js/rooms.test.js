@@ -468,6 +468,14 @@ test('the universe: positions of what is known, fresh rooms replaced, what is go
   assert.equal(w.requests('join').length, 3, 'nothing was missing');
 });
 
+test('a room named like what all objects have is a room like others', async () => {
+  const w = alice();
+  void w.rooms.join('universe');
+  await w.last().ok({ room: 'universe', events: chain('constructor', ['c1']), heads: { constructor: 'c1' }, fresh: ['constructor'] });
+  assert.deepEqual(texts(w.rooms, 'constructor'), ['c1']);
+  assert.equal(w.requests('join').length, 1, 'nothing was missing');
+});
+
 test('a gap in a room that is read through the universe joins the universe', async () => {
   const w = alice();
   void w.rooms.join('universe');
