@@ -32,6 +32,7 @@ const (
 // Sizes say how much of everything.
 type Sizes struct {
 	Warm           time.Duration // before something is measured
+	Silence        time.Duration // after which nothing more is waited for
 	Sockets, Rooms int           // of fan-out and kill
 	Rate           int           // messages a second, all rooms together
 	FanOut         time.Duration // how long it is measured
@@ -51,17 +52,14 @@ type Sizes struct {
 
 // Whole is what the figures in the documents are made with, and Quick takes a minute.
 var (
-	Whole = Sizes{Warm: time.Second, Sockets: 1000, Rooms: 10, Rate: 200, FanOut: 6 * time.Second, Saturated: 3 * time.Second, Window: 64,
+	Whole = Sizes{Warm: time.Second, Silence: 300 * time.Millisecond, Sockets: 1000, Rooms: 10, Rate: 200, FanOut: 6 * time.Second, Saturated: 3 * time.Second, Window: 64,
 		Idle: 5000, IdleFor: 30 * time.Second, Most: 19_500, Senders: 64, SendRooms: 100, Sends: 3 * time.Second, Quiet: 500, Resumes: 20, KillRate: 100, Herd: 5000}
-	Quick = Sizes{Warm: time.Second / 2, Sockets: 1000, Rooms: 10, Rate: 200, FanOut: 2 * time.Second, Saturated: time.Second, Window: 64,
+	Quick = Sizes{Warm: time.Second / 2, Silence: 300 * time.Millisecond, Sockets: 1000, Rooms: 10, Rate: 200, FanOut: 2 * time.Second, Saturated: time.Second, Window: 64,
 		Idle: 2000, IdleFor: 5 * time.Second, Senders: 64, SendRooms: 100, Sends: time.Second, Quiet: 200, Resumes: 10, KillRate: 100, Herd: 1000}
 )
 
 // roomSize is how many sockets share a room where a load does not say it.
 const roomSize = 100
-
-// silence is how long nothing comes before it is believed that nothing is to come.
-const silence = 300 * time.Millisecond
 
 // A meter is what a system had used at a moment.
 type meter struct {
@@ -108,7 +106,7 @@ func (b *bench) found(ctx context.Context, s *system, n int) ([]string, error) {
 		return nil, err
 	}
 	defer founders.close()
-	return all, founders.openAndJoin(ctx)
+	return all, founders.openAndJoin(ctx, b.Sizes.Silence/3)
 }
 
 // crowd returns a crowd of closed sockets for so many new rooms.
@@ -129,14 +127,14 @@ func (b *bench) inRooms(ctx context.Context, s *system, servers, sockets, rooms 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.openAndJoin(ctx); err != nil {
+	if err := c.openAndJoin(ctx, b.Sizes.Silence); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *crowd) openAndJoin(ctx context.Context) error {
+func (c *crowd) openAndJoin(ctx context.Context, silence time.Duration) error {
 	if err := c.open(ctx); err != nil {
 		return err
 	}
@@ -294,7 +292,7 @@ func (b *bench) sockets(ctx context.Context, r round, systems []*system) error {
 				return fmt.Errorf("%s, %s: %w", step.load, s.name, err)
 			}
 			settled := c.now()
-			if err := c.settle(ctx, silence); err != nil {
+			if err := c.settle(ctx, b.Sizes.Silence); err != nil {
 				return err
 			}
 			servers, redis, took, err := m.since()
@@ -361,7 +359,7 @@ func (b *bench) most(ctx context.Context, r round, s *system) error {
 	if err != nil {
 		return err
 	}
-	if err := c.openAndJoin(ctx); err != nil {
+	if err := c.openAndJoin(ctx, b.Sizes.Silence); err != nil {
 		return err
 	}
 	m, err := s.meter()
@@ -553,7 +551,7 @@ func (b *bench) resume(ctx context.Context, r round, s *system) error {
 				}
 			}
 		}
-		if err := c.settle(ctx, silence/3); err != nil { // what its leaving makes to do is done
+		if err := c.settle(ctx, b.Sizes.Silence/3); err != nil { // what its leaving makes to do is done
 			return err
 		}
 		before, err := s.reads(ctx)
@@ -605,7 +603,7 @@ func (b *bench) kill(ctx context.Context, r round, s *system, load string, socke
 		sender.addr, sender.writes, sender.room, sender.place = 1, true, p.name, i
 		sender.then = func() { p.confirmed++ }
 	}
-	if err := c.openAndJoin(ctx); err != nil {
+	if err := c.openAndJoin(ctx, b.Sizes.Silence); err != nil {
 		return err
 	}
 	c.comesBack, c.width = true, sockets
@@ -670,7 +668,7 @@ func (b *bench) kill(ctx context.Context, r round, s *system, load string, socke
 	if err := c.until(ctx, 10*time.Second, "all sends are confirmed", func() bool { return c.confirmed == int64(c.sent) }); err != nil {
 		return err
 	}
-	if err := c.settle(ctx, silence); err != nil {
+	if err := c.settle(ctx, b.Sizes.Silence); err != nil {
 		return err
 	}
 
@@ -705,7 +703,7 @@ func (b *bench) unread(ctx context.Context, r round, s *system) error {
 		return err
 	}
 	defer c.close()
-	if err := c.openAndJoin(ctx); err != nil {
+	if err := c.openAndJoin(ctx, b.Sizes.Silence); err != nil {
 		return err
 	}
 	second := &system{servers: s.servers[1:]}

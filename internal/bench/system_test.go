@@ -30,8 +30,8 @@ func TestSmallBench(t *testing.T) {
 	defer cancel()
 	result, err := Run(ctx, Options{
 		Dir: dir, Chatd: chatd, Floor: []string{os.Args[0], "floor"}, Rounds: 1, Report: func(text string) { t.Log(time.Now().Format("05.000"), text) },
-		Sizes: Sizes{Warm: 100 * time.Millisecond, Sockets: 40, Rooms: 4, Rate: 50, FanOut: 500 * time.Millisecond, Saturated: 200 * time.Millisecond, Window: 8,
-			Idle: 100, IdleFor: 500 * time.Millisecond, Most: 200, Senders: 8, SendRooms: 16, Sends: 200 * time.Millisecond,
+		Sizes: Sizes{Warm: 100 * time.Millisecond, Silence: 100 * time.Millisecond, Sockets: 40, Rooms: 4, Rate: 50, FanOut: 500 * time.Millisecond, Saturated: 200 * time.Millisecond, Window: 8,
+			Idle: 100, IdleFor: 200 * time.Millisecond, Most: 200, Senders: 8, SendRooms: 16, Sends: 200 * time.Millisecond,
 			Quiet: 20, Resumes: 2, KillRate: 100, Herd: 100},
 	})
 	if err != nil {
