@@ -569,7 +569,7 @@ func (b *bench) resume(ctx context.Context, r round, s *system) error {
 		if err != nil {
 			return err
 		}
-		reads += after - before - 1 // asking is a read
+		reads += after - before - 2 // asking is a read, and so is the end of having asked
 	}
 	f := Figures{}
 	if s.say != nil {
