@@ -41,11 +41,11 @@ build: ## bin/chatd
 	go build -trimpath -o bin/chatd ./cmd/chatd
 
 .PHONY: check
-check: gofmt vet staticcheck js ## what is quick: format, vet, staticcheck, types, tests without other processes
+check: gofmt vet staticcheck gosec js ## what is quick: format, vet, staticcheck, types, tests without other processes
 	go test ./...
 
 .PHONY: test
-test: tools gofmt vet staticcheck gosec js unit sim integration drill-short browser govulncheck ## everything; installs what it needs
+test: tools gofmt vet staticcheck js unit sim integration drill-short browser govulncheck ## everything; installs what it needs
 	@echo "all is well"
 
 .PHONY: tools

@@ -68,7 +68,7 @@ func TestSecurityPolicyIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := regexp.MustCompile(`(?m)^test: (.*) ##`).FindSubmatch(makefile)
-	for _, tool := range []string{"vet", "staticcheck", "gosec", "govulncheck", "unit", "integration", "browser"} {
+	for _, tool := range []string{"vet", "staticcheck", "govulncheck", "unit", "integration", "browser"} {
 		if all == nil || !strings.Contains(" "+string(all[1])+" ", " "+tool+" ") {
 			t.Errorf("make test runs no %s", tool)
 		}
