@@ -14,6 +14,7 @@ const (
 	serverCPU measure = "server CPU" // µs for each of what the load counts, or, of idle sockets, seconds in all
 	redisCPU  measure = "Redis CPU"  // likewise
 	rate      measure = "a second"   // of what the load counts
+	clients   measure = "clients' cores"
 	perSocket measure = "KiB a socket"
 	p50       measure = "p50" // of delays, in ms, as those below
 	p95       measure = "p95"

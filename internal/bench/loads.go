@@ -66,11 +66,12 @@ type meter struct {
 	servers       []*cluster.Process
 	redis         []*cluster.Process
 	cpu, redisCPU time.Duration
+	own           time.Duration
 	at            time.Time
 }
 
 func (s *system) meter() (*meter, error) {
-	m := &meter{servers: s.running(), at: time.Now()}
+	m := &meter{servers: s.running(), own: ownCPU(), at: time.Now()}
 	if s.redis != nil {
 		m.redis = []*cluster.Process{s.redis}
 	}
@@ -91,6 +92,11 @@ func (m *meter) since() (servers, redis, took time.Duration, err error) {
 	}
 	redis, err = cpu(m.redis...)
 	return now - m.cpu, redis - m.redisCPU, took, err
+}
+
+// clients is how many cores the clients have used since.
+func (m *meter) clients() float64 {
+	return (ownCPU() - m.own).Seconds() / time.Since(m.at).Seconds()
 }
 
 // found returns n rooms that no other load has had, made on the servers that run:
@@ -238,7 +244,7 @@ func (c *crowd) measured(s *system, do func() error) (Figures, error) {
 	}
 	servers, redis, took, err := m.since()
 	n := c.received - before
-	f := Figures{serverCPU: each(servers, n), rate: float64(n) / took.Seconds()}
+	f := Figures{serverCPU: each(servers, n), rate: float64(n) / took.Seconds(), clients: m.clients()}
 	if s.redis != nil {
 		f[redisCPU] = each(redis, n)
 	}
@@ -434,7 +440,7 @@ func (b *bench) sends(ctx context.Context, r round, s *system, load string, room
 		return err
 	}
 	n := c.confirmed - before
-	f := Figures{serverCPU: each(servers, n), redisCPU: each(redis, n), rate: float64(n) / took.Seconds()}
+	f := Figures{serverCPU: each(servers, n), redisCPU: each(redis, n), rate: float64(n) / took.Seconds(), clients: m.clients()}
 	f.delays(c.delays)
 	b.add(r, load, s, f)
 	stop = true

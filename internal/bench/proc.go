@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"chatd/internal/cluster"
 )
 
@@ -35,6 +37,15 @@ func cpu(processes ...*cluster.Process) (time.Duration, error) {
 		}
 	}
 	return sum, nil
+}
+
+// ownCPU is the processor time of this process, which is all clients.
+func ownCPU() time.Duration {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		return 0 // it is told to nobody but people
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // memory is what the processes have in memory (Pss), in bytes.

@@ -25,7 +25,7 @@ type Result struct {
 }
 
 // measures are the table's columns.
-var measures = []measure{serverCPU, redisCPU, rate, perSocket, p50, p95, p99, longest, back, caughtUp, lost, doubled, trips}
+var measures = []measure{serverCPU, redisCPU, rate, clients, perSocket, p50, p95, p99, longest, back, caughtUp, lost, doubled, trips}
 
 // What the loads are, in the order of the table, and what is counted in each.
 var about = []struct {
@@ -103,7 +103,7 @@ func (r *Result) cell(of subject, m measure) string {
 	switch m {
 	case lost, doubled:
 		return number(s.High) // the worst round
-	case p50, p95, longest:
+	case p50, p95, longest, clients:
 		return number(s.Median)
 	}
 	return s.String()
