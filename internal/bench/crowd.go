@@ -253,7 +253,7 @@ func (c *crowd) turn(ctx context.Context, wait time.Duration) error {
 			c.queue, c.later = append(c.queue, c.later...), nil
 		}
 	}
-	n, err := unix.EpollWait(c.epoll, c.events, int(wait/time.Millisecond))
+	n, err := unix.EpollWait(c.epoll, c.events, int(max(0, wait)/time.Millisecond))
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("epoll: %w", err)
 	}
@@ -286,7 +286,7 @@ func (c *crowd) connect(s *socket) {
 	}
 	s.fd, s.state = fd, connecting
 	s.life++
-	// Not on: a socket does not wait with what it has to say.
+	// Without it a small frame waits until the one before was acknowledged; it fails on no socket.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	addr := c.addrs[s.addr]
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}); err != nil && !errors.Is(err, unix.EINPROGRESS) {
