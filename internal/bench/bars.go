@@ -17,7 +17,7 @@ func (r *Result) Bars() []Bar {
 	add := func(what, bar string, s Spread, ok bool, times string, met bool) {
 		b := Bar{What: what, Bar: bar}
 		if ok {
-			b.Measured, b.Verdict = s.String()+times, map[bool]string{true: "yes", false: "**no**"}[met]
+			b.Measured, b.Verdict = s.String()+times, map[bool]string{true: "yes", false: "no"}[met]
 		}
 		bars = append(bars, b)
 	}

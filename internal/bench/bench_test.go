@@ -172,10 +172,10 @@ func TestBarsCompareWithinARound(t *testing.T) {
 	if b := verdict(t, figures(1), "fan-out: server CPU", "floor"); b.Verdict != "yes" || b.Measured != "1.17 ×" {
 		t.Errorf("got %+v", b)
 	}
-	if b := verdict(t, figures(0.5), "fan-out: server CPU", "floor"); b.Verdict != "**no**" {
+	if b := verdict(t, figures(0.5), "fan-out: server CPU", "floor"); b.Verdict != "no" {
 		t.Errorf("got %+v", b)
 	}
-	if b := verdict(t, figures(0.5), "fan-out: p99", "Centrifugo"); b.Verdict != "**no**" {
+	if b := verdict(t, figures(0.5), "fan-out: p99", "Centrifugo"); b.Verdict != "no" {
 		t.Errorf("got %+v", b)
 	}
 	if b := verdict(t, figures(1), "saturated", "Centrifugo"); b.Verdict != "" || b.Measured != "" {
@@ -186,7 +186,7 @@ func TestBarsCompareWithinARound(t *testing.T) {
 func TestOneLostMessageInOneRoundBreaksTheBar(t *testing.T) {
 	r := figures(1)
 	r.rounds[1][subject{kill, chatdName}][lost] = 1
-	if b := verdict(t, r, "kill -9: lost", "0"); b.Verdict != "**no**" {
+	if b := verdict(t, r, "kill -9: lost", "0"); b.Verdict != "no" {
 		t.Errorf("got %+v", b)
 	}
 	if got := r.cell(subject{kill, chatdName}, lost); got != "1" {

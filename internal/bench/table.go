@@ -193,6 +193,9 @@ func (r *Result) Page(page string) (string, error) {
 func (r *Result) markdown(w *strings.Builder) {
 	fmt.Fprintf(w, "%s\n\n### Bars\n\n| what | bar | measured | met |\n| --- | --- | --- | --- |\n", r.Summary())
 	for _, bar := range r.Bars() {
+		if bar.Verdict == "no" {
+			bar.Verdict = "**no**"
+		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", bar.What, bar.Bar, bar.Measured, bar.Verdict)
 	}
 	for _, what := range r.Failed {
