@@ -745,3 +745,18 @@ func TestHandshakesWaitForTheirTurn(t *testing.T) {
 		t.Fatalf("%d admitted, %d put off, in %v", n, refused.Load(), time.Since(start))
 	}
 }
+
+// A guest who came under an administrator's name before it was one has no rights by it.
+func TestNoGuestIsAnAdministrator(t *testing.T) {
+	s := socket.NewServer(socket.Options{Admins: []string{"root"}, Admit: 1, Log: slog.New(slog.DiscardHandler)})
+	for _, c := range []struct {
+		ses  session.Session
+		want bool
+	}{
+		{session.Session{User: "root"}, true}, {session.Session{User: "root", Guest: true}, false}, {session.Session{User: "alice"}, false},
+	} {
+		if who := s.Actor(c.ses, "192.0.2.1"); who.Admin != c.want || who.Name != c.ses.User {
+			t.Errorf("%+v is %+v", c.ses, who)
+		}
+	}
+}

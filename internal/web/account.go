@@ -82,6 +82,8 @@ func (s *Server) authenticate(c echo.Context, username, password string) (accoun
 		return s.Accounts.Check(ctx, s.from(c), user, password)
 	case !s.Guests:
 		return account.Account{}, errNoGuests
+	case slices.Contains(s.Admins, user):
+		return account.Account{}, errOwned
 	}
 	if err := s.Accounts.Guest(ctx, s.from(c)); err != nil {
 		return account.Account{}, err

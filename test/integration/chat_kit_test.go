@@ -248,10 +248,15 @@ func (w *wire) answer(id int) map[string]any {
 	})
 }
 
-// ok sends a request that must succeed.
+// ok sends a request that must succeed. Told that it is too fast, it waits as it is told,
+// as clients do.
 func (w *wire) ok(kind string, f fields) map[string]any {
 	w.t.Helper()
 	a := w.answer(w.request(kind, f))
+	for a["code"] == "too_fast" {
+		time.Sleep(time.Duration(a["retry_after_ms"].(float64)) * time.Millisecond)
+		a = w.answer(w.request(kind, f))
+	}
 	if a["type"] != "ok" {
 		w.t.Fatalf("%s: %s %v: %v", w.user, kind, f, a)
 	}

@@ -91,7 +91,7 @@ func testRefresh(t *testing.T, c *cluster.Cluster) {
 	}
 	used := time.Now()
 	eventually(t, 20*time.Second, "the old id is dead", func() bool {
-		return withCookie(t, c.Instances()[1].URL(), old).status == http.StatusUnauthorized
+		return visitorWith(t, c.Instances()[1].URL(), old).get(t, "/").status == http.StatusSeeOther
 	})
 	if lived := time.Since(used); lived < 14*time.Second || lived > 17*time.Second {
 		t.Errorf("the old id lived for %v after the first use of the fresh one, want 15 s", lived)
