@@ -625,11 +625,11 @@ func (n notice) encode() []byte {
 
 // tell pushes data to the sockets of a person, or to all if user is "".
 func (s *Server) tell(data []byte, user string) {
-	conns := s.all()
+	list := s.all
 	if user != "" {
-		conns = s.of(user)
+		list = func() []*conn { return s.of(user) }
 	}
-	for _, c := range conns {
+	for _, c := range list() {
 		c.out.Push(data)
 	}
 }

@@ -548,7 +548,7 @@ func TestWhatIsLookedAtCounts(t *testing.T) {
 			if strings.Contains(object, "too_fast") {
 				break
 			}
-			if n == 60 || !strings.Contains(object, `"ok"`) {
+			if n == 200 || !strings.Contains(object, `"ok"`) {
 				t.Fatalf("%s asks for much the %dth time: %.200s", user, n, object)
 			}
 		}
