@@ -3,6 +3,7 @@
 package integration_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -423,9 +424,34 @@ func TestReloadOfHAProxyCutsNothing(t *testing.T) {
 	c := startCluster(t, 3)
 	sockets, _ := openSockets(t, c, 6)
 	tr := startTraffic(t, c)
+	// One connection waits through them all, and is asked once more.
+	waits, err := net.Dial("tcp", strings.TrimPrefix(c.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waits.Close()
+	if err := waits.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(waits)
+	ask := func(when string) {
+		t.Helper()
+		fmt.Fprint(waits, "GET /login HTTP/1.1\r\nHost: chat.example\r\n\r\n")
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatalf("a connection that waits is closed %s: %v", when, err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s, %v", when, resp.Status, err)
+		}
+	}
+	ask("at once")
 	const reloads = 5
-	for range reloads {
+	for n := range reloads {
 		tr.more(t, 200)
+		if n == reloads-1 {
+			ask("by a reload")
+		}
 		if err := c.ReloadHAProxy(within(t, 15*time.Second)); err != nil {
 			t.Fatal(err)
 		}

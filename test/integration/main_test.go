@@ -162,12 +162,6 @@ func (p *person) do(ctx context.Context, method, path string, form url.Values, w
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if path == "/session/refresh" {
-		// Safe to repeat, says the contract: so the transport may do so, as browsers do, where
-		// a connection that waited was closed just as the request was sent (RFC 9112, section
-		// 9.3.1). It is told by a header that is not sent.
-		req.Header["Idempotency-Key"] = nil
-	}
 	resp, err := p.http.Do(req)
 	if err != nil {
 		return nil, err
