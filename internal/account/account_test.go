@@ -20,6 +20,9 @@ import (
 	"chatd/internal/chattest"
 )
 
+// production is what hashes cost outside of these tests.
+var production = params
+
 func TestMain(m *testing.M) {
 	params.Memory, params.Iterations = 64, 1 // what a hash costs is not what is tested here
 	goleak.VerifyTestMain(m)
@@ -169,6 +172,14 @@ func TestAHashIsBroughtUpToDateAtTheLogin(t *testing.T) {
 		if now == old || !strings.HasPrefix(now, "$argon2id$v=19$m=64,t=1,p=1$") {
 			t.Fatalf("kept %s", now)
 		}
+	}
+}
+
+// OWASP, Password Storage Cheat Sheet: at least 19 MiB and two passes.
+func TestWhatAHashCosts(t *testing.T) {
+	hash, err := argon2id.CreateHash(phrase, &production)
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Fatalf("%s, %v", hash, err)
 	}
 }
 

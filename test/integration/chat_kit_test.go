@@ -248,19 +248,33 @@ func (w *wire) answer(id int) map[string]any {
 	})
 }
 
-// ok sends a request that must succeed. Told that it is too fast, it waits as it is told,
-// as clients do.
+// ok sends a request that must succeed.
 func (w *wire) ok(kind string, f fields) map[string]any {
 	w.t.Helper()
 	a := w.answer(w.request(kind, f))
-	for a["code"] == "too_fast" {
-		time.Sleep(time.Duration(a["retry_after_ms"].(float64)) * time.Millisecond)
-		a = w.answer(w.request(kind, f))
-	}
 	if a["type"] != "ok" {
 		w.t.Fatalf("%s: %s %v: %v", w.user, kind, f, a)
 	}
 	return a
+}
+
+// paced is ok for what is bounded by how often one asks: it comes again when the answer
+// says, as clients do, and ten times at most.
+func (w *wire) paced(kind string, f fields) map[string]any {
+	w.t.Helper()
+	for range 10 {
+		a := w.answer(w.request(kind, f))
+		if a["type"] == "ok" {
+			return a
+		}
+		after, _ := a["retry_after_ms"].(float64)
+		if a["code"] != "too_fast" || after <= 0 || after > 5000 {
+			w.t.Fatalf("%s: %s %v: %v", w.user, kind, f, a)
+		}
+		lasts(w.t, time.Duration(after)*time.Millisecond)
+	}
+	w.t.Fatalf("%s: %s %v: too fast, ten times", w.user, kind, f)
+	return nil
 }
 
 // refused sends a request that must fail with this code, and for ever.

@@ -155,7 +155,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 			events = append(events, w.event(room))
 		}
 		for a["resumed"] != true {
-			page := w.ok("history", fields{"room": room, "before": events[0].(map[string]any)["event"], "limit": 100})["events"].([]any)
+			page := w.paced("history", fields{"room": room, "before": events[0].(map[string]any)["event"], "limit": 100})["events"].([]any)
 			if len(page) == 0 {
 				t.Fatalf("slow reader %d pages back and never finds %s", n, had[n])
 			}
