@@ -26,16 +26,12 @@ const (
 	maxDevices = 10 // names that one browser has logged in with
 )
 
-// network is whom an address stands for: of IPv6 everybody has a /64 at least.
+// network is whom an address stands for, "" where it is not known.
 func (f From) network() string {
 	if !f.Address.IsValid() {
 		return ""
 	}
-	addr := f.Address.Unmap()
-	if addr.Is6() {
-		return netip.PrefixFrom(addr, 64).Masked().Addr().String()
-	}
-	return addr.String()
+	return throttle.Neighbours(f.Address).String()
 }
 
 // tries makes a bucket; all of them are in one slot.

@@ -33,6 +33,7 @@ import (
 	"chatd/internal/feed"
 	"chatd/internal/room"
 	"chatd/internal/session"
+	"chatd/internal/throttle"
 )
 
 const (
@@ -189,21 +190,10 @@ func (s *Server) Admit(ctx context.Context, from netip.Addr) error {
 	return nil
 }
 
-// Neighbours is as much of an address as one household or host has, and so may change
-// at will; nothing for the zero address.
-func Neighbours(addr netip.Addr) netip.Prefix {
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	prefix, _ := addr.Unmap().WithZone("").Prefix(min(bits, addr.Unmap().BitLen()))
-	return prefix
-}
-
 func (s *Server) crowded(from netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return from.IsValid() && s.addrs[Neighbours(from)] >= s.PerAddr
+	return from.IsValid() && s.addrs[throttle.Neighbours(from)] >= s.PerAddr
 }
 
 // Reserve counts one more socket for the person and the address, until release is
@@ -211,7 +201,7 @@ func (s *Server) crowded(from netip.Addr) bool {
 func (s *Server) Reserve(user string, from netip.Addr) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	near := Neighbours(from)
+	near := throttle.Neighbours(from)
 	if s.users[user] >= s.PerUser || from.IsValid() && s.addrs[near] >= s.PerAddr {
 		return nil, ErrTooMany
 	}

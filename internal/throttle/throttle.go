@@ -5,6 +5,7 @@ package throttle
 import (
 	"context"
 	_ "embed"
+	"net/netip"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -51,4 +52,15 @@ func run(ctx context.Context, rdb redis.UniversalClient, what string, buckets []
 		return 0, chat.Unavailable("count", err)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
+}
+
+// Neighbours is as much of an address as one household or host has, and so may change
+// at will; nothing for the zero address.
+func Neighbours(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, _ := addr.Unmap().WithZone("").Prefix(min(bits, addr.Unmap().BitLen()))
+	return prefix
 }

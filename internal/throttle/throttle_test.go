@@ -1,6 +1,7 @@
 package throttle_test
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,4 +73,15 @@ func TestAllBucketsOrNone(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestNeighbours(t *testing.T) {
+	for address, want := range map[string]string{
+		"203.0.113.1": "203.0.113.1/32", "::ffff:203.0.113.1": "203.0.113.1/32",
+		"2001:db8:0:7::1": "2001:db8:0:7::/64", "2001:db8:0:7:ffff::2": "2001:db8:0:7::/64", "2001:db8:0:8::1": "2001:db8:0:8::/64", "fe80::1%eth0": "fe80::/64",
+	} {
+		if got := throttle.Neighbours(netip.MustParseAddr(address)).String(); got != want {
+			t.Errorf("%s is among %s, want %s", address, got, want)
+		}
+	}
 }

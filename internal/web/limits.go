@@ -11,7 +11,7 @@ import (
 
 	"chatd/internal/chat"
 	"chatd/internal/session"
-	"chatd/internal/socket"
+	"chatd/internal/throttle"
 )
 
 const (
@@ -75,7 +75,7 @@ func (s *Server) paced(next echo.HandlerFunc) echo.HandlerFunc {
 		if path == "/livez" || path == "/readyz" {
 			return next(c)
 		}
-		if from := s.counted(c); from.IsValid() && !s.addresses.allow(socket.Neighbours(from)) {
+		if from := s.counted(c); from.IsValid() && !s.addresses.allow(throttle.Neighbours(from)) {
 			s.crowd(from)
 			return errTooFast
 		}
