@@ -243,8 +243,8 @@ func TestJoinAmidTalkLosesNothing(t *testing.T) {
 			all = append(all, l)
 			l.join("general", start)
 			if i%3 == 0 { // it goes and comes back with another reader's queue
-				in.Remove(l.rd)
 				chattest.Eventually(t, "something was shown", func() bool { return len(l.events()) > 0 })
+				in.Remove(l.rd)
 				again := in.listen(l.rd.User)
 				again.join("general", start)
 				all[len(all)-1] = again
