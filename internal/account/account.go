@@ -124,7 +124,10 @@ return 1`)
 
 // Register makes the account of a canonical name that is free.
 func (a *Accounts) Register(ctx context.Context, from From, name, password string) (Account, error) {
-	password, err := a.checkNew(name, password)
+	if err := a.try(ctx, from.hashes()); err != nil {
+		return Account{}, err
+	}
+	password, err := a.checkNew(ctx, name, password)
 	if err != nil {
 		return Account{}, err
 	}
@@ -240,7 +243,7 @@ func (a *Accounts) rehash(ctx context.Context, account Account, password string)
 
 // ChangePassword gives an account, as it was checked, another password.
 func (a *Accounts) ChangePassword(ctx context.Context, from From, account Account, password string) (Account, error) {
-	password, err := a.checkNew(account.Name, password)
+	password, err := a.checkNew(ctx, account.Name, password)
 	if err != nil {
 		return Account{}, err
 	}

@@ -119,11 +119,13 @@ func TestPasswords(t *testing.T) {
 		"Password123456!":                        false,
 		"alicealicealicealice":                   false, // the name
 		"chatdchatdchatdchatd":                   false,
+		"4l1c34|!c3@l1c34L!c3":                   false, // the name, in other signs
+		"p4$$w0rdpassw0rd1234567":                false,
 		"seven owls skate \x00on marmalade":      false, // cannot be typed
 		strings.Repeat("seven owls skate. ", 15): false, // long
 		strings.Repeat("x", 1<<20):               false,
 	} {
-		_, err := a.checkNew("alice", password)
+		_, err := a.checkNew(t.Context(), "alice", password)
 		if good != (err == nil) {
 			t.Errorf("%.40q: %v", password, err)
 		}
@@ -131,6 +133,28 @@ func TestPasswords(t *testing.T) {
 			wantCode(t, err, CodeWeak)
 		}
 	}
+}
+
+// Whoever asks for an account has its password looked at, so that must not take long,
+// whatever it is made of.
+func TestLookingAtAPasswordTakesLittle(t *testing.T) {
+	for _, password := range []string{
+		strings.Repeat("4@8({[<369!1|70$5+2%zZ", 3), "6[%0491([|Z!55{{|67((%%{z[2!<4@!107{379%<+86@78|09{|$478[1973+{|",
+		strings.Repeat("1!|4@$57+%", 7), strings.Repeat("12", 32), strings.Repeat("1qaz", 16), strings.Repeat("1/1/1991", 8), strings.Repeat("\u00e9", 64),
+	} {
+		began := time.Now()
+		strength(password[:looked], "alice")
+		if took := time.Since(began); took > 500*time.Millisecond { // it was 2 s
+			t.Errorf("%q takes %v", password, took)
+		}
+	}
+	rdb, _ := chattest.Embedded(t)
+	a := New(rdb, audit.New(rdb, 1000), 15)
+	var err error
+	for range 301 {
+		_, err = a.Register(t.Context(), at("192.0.2.9"), "alice", "too short")
+	}
+	wantCode(t, err, chat.CodeTooFast)
 }
 
 func TestAPasswordIsTheSameFromEveryKeyboard(t *testing.T) {
