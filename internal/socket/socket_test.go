@@ -164,7 +164,7 @@ func (p *peer) write(objects ...string) {
 
 func (p *peer) next() (string, error) {
 	for len(p.rest) == 0 {
-		ctx, cancel := context.WithTimeout(p.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(p.Context(), 30*time.Second)
 		_, data, err := p.ws.Read(ctx)
 		cancel()
 		if err != nil {
