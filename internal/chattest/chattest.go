@@ -1,11 +1,12 @@
 // Package chattest helps the tests of the other packages: an embedded Redis, a
-// real one where it is installed, and waiting for what is to come.
+// real one where it is installed, waiting for what is to come, and a watch on the machine.
 package chattest
 
 import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,23 +57,50 @@ func Real(t testing.TB) *redis.Client {
 
 func client(t testing.TB, opts *redis.Options) *redis.Client {
 	opts.MaxRetries = -1
+	opts.ReadTimeout = patience // the library's are 3 s, which a busy machine takes
+	opts.DialTimeout = patience
 	rdb := redis.NewClient(opts)
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
 }
 
+const patience = 30 * time.Second
+
 // Eventually fails the test unless ok becomes true within half a minute, which is more than a
 // busy machine needs, and costs nothing where it does become true.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited 30 s in vain: %s", what)
+			t.Fatalf("waited %v in vain: %s", patience, what)
 		}
 	}
+}
+
+// Late watches how late this machine is from now on, and returns how to ask for it: by
+// how much, all in all, somebody who waits was woken later than they should have been.
+// What is promised by the clock is promised on a machine that is not late, where it is 0.
+func Late(t testing.TB) func() time.Duration {
+	const tick, usual = 5 * time.Millisecond, 5 * time.Millisecond
+	var late atomic.Int64
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			before := time.Now()
+			select {
+			case <-time.After(tick):
+				late.Add(int64(max(0, time.Since(before)-tick-usual)))
+			case <-stop:
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+	return func() time.Duration { return time.Duration(late.Load()) }
 }
