@@ -1,11 +1,13 @@
 package chatd_test
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,9 +69,13 @@ func TestSecurityPolicyIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := regexp.MustCompile(`(?m)^test: (.*) ##`).FindSubmatch(makefile)
-	for _, tool := range []string{"vet", "staticcheck", "govulncheck", "unit", "integration", "browser"} {
-		if all == nil || !strings.Contains(" "+string(all[1])+" ", " "+tool+" ") {
+	all := regexp.MustCompile(`(?m)^test: (.*) ##|^COMPUTES := (.*)$|^\t@\.ci/fuzz 60 (.*)$`).FindAllSubmatch(makefile, -1)
+	if len(all) != 3 {
+		t.Fatalf("make test is made of %q", all)
+	}
+	stages := strings.Fields(string(bytes.Join([][]byte{all[0][1], all[1][2], all[2][3]}, []byte(" "))))
+	for _, tool := range []string{"vet", "staticcheck", "govulncheck", "unit", "integration", "browser", "fuzz-beside", "$(COMPUTES)"} {
+		if !slices.Contains(stages, tool) {
 			t.Errorf("make test runs no %s", tool)
 		}
 	}

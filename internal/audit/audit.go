@@ -136,9 +136,9 @@ func (l *Log) Read(ctx context.Context, before string, limit int) ([]Line, error
 // at returns when the line of this id was written. ok is false for what is no id.
 func at(id string) (t time.Time, ok bool) {
 	millis, n, found := strings.Cut(id, "-")
-	ms, err1 := strconv.ParseInt(millis, 10, 64)
+	ms, err1 := strconv.ParseUint(millis, 10, 63)
 	_, err2 := strconv.ParseUint(n, 10, 64)
-	return time.UnixMilli(ms).UTC(), found && err1 == nil && err2 == nil && ms >= 0
+	return time.UnixMilli(int64(ms)).UTC(), found && err1 == nil && err2 == nil // #nosec G115 -- 63 bits
 }
 
 // plain writes what is not meant to be seen, such as line ends, escapes of terminals and

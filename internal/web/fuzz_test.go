@@ -23,16 +23,23 @@ func newRealServer(f *testing.F) *Server {
 	return s
 }
 
+// forms are what can be sent, with the kind of what is no form.
+var forms = map[string]string{"/login": "", "/register": "", "/logout": "", "/account/end": "", "/account/password": "", "/account/delete": "", "/report": reportKind}
+
 // Whatever is sent as a form, the answer is none of a fault, and what was typed is no markup.
 func FuzzForms(f *testing.F) {
-	for _, s := range []string{"username=alice", "username=%ff&password=%00", "username=<b>x&password=y", "&&==;%", "username=a&username=b", "password=" + strings.Repeat("x", 300)} {
+	for _, s := range []string{"login=x&old=y&new=z", `{"csp-report":{"effective-directive":"script-src x","blocked-uri":"<b>"}}`, "username=alice", "username=%ff&password=%00", "username=<b>x&password=y", "&&==;%", "username=a&username=b", "password=" + strings.Repeat("x", 300)} {
 		f.Add(s)
 	}
 	s := newRealServer(f)
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, path := range []string{"/login", "/register", "/logout"} {
-			r := httptest.NewRequest("POST", path, strings.NewReader(body+"&x=%3Cmarkup"))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for path, kind := range forms {
+			text := body
+			if kind == "" {
+				kind, text = "application/x-www-form-urlencoded", body+"&x=%3Cmarkup"
+			}
+			r := httptest.NewRequest("POST", path, strings.NewReader(text))
+			r.Header.Set("Content-Type", kind)
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, r)
 			if w.Code >= 500 || strings.Contains(strings.ToLower(w.Body.String()), "<markup") {
