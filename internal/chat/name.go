@@ -53,15 +53,19 @@ func ParseName(s string) (string, error) {
 // (UTS 39, section 4): "rn" for "m", Latin letters for those of other scripts that look
 // like them, "o" and "l" for digits. It is for comparing, and no name to show.
 func Skeleton(name string) string {
-	var b strings.Builder
-	for _, r := range norm.NFD.String(name) {
-		if like, ok := lookAlikes[r]; ok {
-			b.WriteString(like)
-		} else {
-			b.WriteRune(r)
+	former, skeleton := "", norm.NFD.String(name)
+	for skeleton != former { // a letter may look like one with a mark, whose letter looks like another
+		var b strings.Builder
+		for _, r := range skeleton {
+			if like, ok := lookAlikes[r]; ok {
+				b.WriteString(like)
+			} else {
+				b.WriteRune(r)
+			}
 		}
+		former, skeleton = skeleton, norm.NFD.String(b.String())
 	}
-	return norm.NFD.String(b.String())
+	return skeleton
 }
 
 const (

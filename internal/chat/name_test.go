@@ -95,3 +95,15 @@ func TestNothingHidesInAName(t *testing.T) {
 		}
 	}
 }
+
+// Each letter of the table has one skeleton, also by the way of others.
+func TestASkeletonIsItsOwn(t *testing.T) {
+	for letter := range lookAlikes {
+		if once := Skeleton(string(letter)); Skeleton(once) != once || Skeleton("x"+once) != "x"+once {
+			t.Errorf("%q has the skeleton %q, which has %q", letter, once, Skeleton(once))
+		}
+	}
+	if Skeleton("ҋ") != Skeleton("й\u0326") {
+		t.Errorf("%q and %q", Skeleton("ҋ"), Skeleton("й\u0326"))
+	}
+}
