@@ -129,6 +129,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		}, func(err error) { log.Warn("a deleted account's name is not erased yet", "err", err) })
 	})
 
+	wg.Go(func() {
+		accounts.EndLocked(background, site.EndLocked, func(err error) { log.Warn("the logins of a locked name are not ended yet", "err", err) })
+	})
+
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)

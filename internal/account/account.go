@@ -11,6 +11,8 @@
 //	chatd:proven:HASH      hash: what a provider said of a browser's person, by the hash of what the browser keeps
 //	chatd:attempt:NAME     string: there once an attempt to log in at a provider has been answered
 //	chatd:erasing          set: the names of deleted accounts that may still stand somewhere
+//	chatd:lock:{NAME}      hash: who has locked a name, why, since when, Unix ms
+//	chatd:locking          set: the names that were locked and may still have logins
 //	chatd:device:HASH      set: the names that a browser has logged in with, by the hash of what it keeps
 //	chatd:{tries}:…        how often somebody tried lately, see package throttle
 //
@@ -71,6 +73,7 @@ type Account struct {
 	Since    time.Time
 	Gone     bool     // deleted; nobody gets the name any more
 	Identity Identity // whose it is, of an account without a password
+	Lock     Lock     // also of a name that nobody has
 }
 
 // Exists says whether the name belongs to somebody, or did.
@@ -107,13 +110,17 @@ func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
 }
 
 func (a *Accounts) find(ctx context.Context, name string) (account Account, hash string, err error) {
-	got, err := a.rdb.HMGet(ctx, accountKey(name), "version", "password", "since", "gone", "issuer", "subject").Result()
-	if err != nil {
+	pipe := a.rdb.Pipeline()
+	has := pipe.HMGet(ctx, accountKey(name), "version", "password", "since", "gone", "issuer", "subject")
+	lock := pipe.HMGet(ctx, lockKey(name), "by", "reason", "since")
+	if _, err := pipe.Exec(ctx); err != nil {
 		return Account{}, "", chat.Unavailable("find account", err)
 	}
-	text := func(i int) string { s, _ := got[i].(string); return s }
+	text := func(i int) string { s, _ := has.Val()[i].(string); return s }
 	since, _ := strconv.ParseInt(text(2), 10, 64)
-	return Account{Name: name, Version: text(0), Since: time.UnixMilli(since), Gone: text(3) != "", Identity: Identity{text(4), text(5)}}, text(1), nil
+	return Account{
+		Name: name, Version: text(0), Since: time.UnixMilli(since), Gone: text(3) != "", Identity: Identity{text(4), text(5)}, Lock: readLock(lock.Val()),
+	}, text(1), nil
 }
 
 var registerScript = redis.NewScript(`
@@ -135,6 +142,8 @@ func (a *Accounts) Register(ctx context.Context, from From, name, password strin
 		return Account{}, err
 	} else if known.Exists() {
 		return Account{}, errTaken
+	} else if err := known.Open(); err != nil {
+		return Account{}, err
 	}
 	if err := a.CheckAlike(ctx, name); err != nil {
 		return Account{}, err
@@ -313,20 +322,25 @@ func (a *Accounts) Delete(ctx context.Context, from From, was Account) error {
 }
 
 const (
-	erasingKey  = "chatd:erasing"
-	eraseEvery  = 5 * time.Second
-	eraseAtOnce = time.Minute // what one look may take
+	erasingKey   = "chatd:erasing"
+	finishEvery  = 5 * time.Second
+	finishWithin = time.Minute // what one look may take
 )
 
 // Erase has erase take the names of deleted accounts out of wherever they stand, again
 // until it succeeds, until ctx ends. Any instance goes on where another one died.
 func (a *Accounts) Erase(ctx context.Context, erase func(ctx context.Context, name string) error, failed func(error)) {
-	tick := time.NewTicker(eraseEvery)
+	a.finish(ctx, erasingKey, func(of Account) bool { return of.Gone }, func(ctx context.Context, of Account) error { return erase(ctx, of.Name) }, failed)
+}
+
+// finish does what is left to do for the names in a set, where it is due.
+func (a *Accounts) finish(ctx context.Context, set string, due func(Account) bool, do func(context.Context, Account) error, failed func(error)) {
+	tick := time.NewTicker(finishEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := a.eraseAll(ctx, erase); err != nil && ctx.Err() == nil {
+			if err := a.finishAll(ctx, set, due, do); err != nil && ctx.Err() == nil {
 				failed(err)
 			}
 		case <-ctx.Done():
@@ -335,24 +349,26 @@ func (a *Accounts) Erase(ctx context.Context, erase func(ctx context.Context, na
 	}
 }
 
-func (a *Accounts) eraseAll(ctx context.Context, erase func(ctx context.Context, name string) error) error {
-	ctx, cancel := context.WithTimeout(ctx, eraseAtOnce)
+func (a *Accounts) finishAll(ctx context.Context, set string, due func(Account) bool, do func(context.Context, Account) error) error {
+	ctx, cancel := context.WithTimeout(ctx, finishWithin)
 	defer cancel()
-	names, err := a.rdb.SMembers(ctx, erasingKey).Result()
+	names, err := a.rdb.SMembers(ctx, set).Result()
 	if err != nil {
-		return chat.Unavailable("look for names to erase", err)
+		return chat.Unavailable("look for what is left to do", err)
 	}
 	for _, name := range names {
-		if account, err := a.Find(ctx, name); err != nil {
+		account, err := a.Find(ctx, name)
+		if err != nil {
 			return err
-		} else if !account.Gone {
+		}
+		if !due(account) {
 			continue // the deed is under way, or was not done
 		}
-		if err := erase(ctx, name); err != nil {
+		if err := do(ctx, account); err != nil {
 			return err
 		}
-		if err := a.rdb.SRem(ctx, erasingKey, name).Err(); err != nil {
-			return chat.Unavailable("note that a name was erased", err)
+		if err := a.rdb.SRem(ctx, set, name).Err(); err != nil {
+			return chat.Unavailable("note what was done", err)
 		}
 	}
 	return nil

@@ -332,19 +332,24 @@ func TestADeletedNameIsErasedUntilItIsGone(t *testing.T) {
 	rdb.SAdd(ctx, erasingKey, "bob", "alice") // instances died before the deed
 	var erased []string
 	fault := errors.New("not now")
-	erase := func(_ context.Context, name string) error { erased = append(erased, name); return fault }
-	if err := a.eraseAll(ctx, erase); err != nil || len(erased) != 0 {
+	eraseAll := func() error {
+		return a.finishAll(ctx, erasingKey, func(of Account) bool { return of.Gone }, func(_ context.Context, of Account) error {
+			erased = append(erased, of.Name)
+			return fault
+		})
+	}
+	if err := eraseAll(); err != nil || len(erased) != 0 {
 		t.Fatalf("erased %v, %v", erased, err)
 	}
 	if err := a.Delete(ctx, From{}, made); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.eraseAll(ctx, erase); !errors.Is(err, fault) {
+	if err := eraseAll(); !errors.Is(err, fault) {
 		t.Fatal(err)
 	}
 	fault = nil
 	for range 2 {
-		if err := a.eraseAll(ctx, erase); err != nil {
+		if err := eraseAll(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -69,6 +69,8 @@ func (a *Accounts) Adopt(ctx context.Context, from From, name string, by Identit
 		return Account{}, err
 	} else if known.Exists() && !known.owns(by) {
 		return Account{}, errTaken
+	} else if err := known.Open(); err != nil {
+		return Account{}, err
 	}
 	if err := a.CheckAlike(ctx, name); err != nil {
 		return Account{}, err

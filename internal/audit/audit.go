@@ -33,6 +33,10 @@ const (
 	PasswordChanged = "password_changed"
 	AccountMade     = "account_made"
 	AccountDeleted  = "account_deleted"
+	AccountLocked   = "account_locked" // by an administrator; Detail is why, as in the next two
+	AccountUnlocked = "account_unlocked"
+	LoginsEnded     = "logins_ended" // all of a person
+	PersonRead      = "person_read"  // an administrator was shown somebody's logins
 	Invited         = "invited"
 	Expelled        = "expelled"
 	Role            = "role"      // Detail is the new one

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -30,6 +31,9 @@ type Accounts interface {
 	ChangePassword(ctx context.Context, from account.From, was account.Account, password string) (account.Account, error)
 	Delete(ctx context.Context, from account.From, was account.Account) error
 	Remember(ctx context.Context, device, name string) (string, error)
+	Lock(ctx context.Context, from account.From, by, name, reason string) error
+	Locked(ctx context.Context, name string) error
+	Unlock(ctx context.Context, from account.From, by, name, reason string) error
 
 	Owned(ctx context.Context, by account.Identity) (account.Account, error)
 	Adopt(ctx context.Context, from account.From, name string, by account.Identity) (account.Account, error)
@@ -93,17 +97,18 @@ func (s *Server) authenticate(c echo.Context, username, password string) (accoun
 		return account.Account{}, err
 	case owner.Exists():
 		return account.Account{}, errOwned
+	default:
+		return owner, s.Accounts.CheckAlike(ctx, user)
 	}
-	if err := s.Accounts.CheckAlike(ctx, user); err != nil {
-		return account.Account{}, err
-	}
-	return account.Account{Name: user}, nil
 }
 
 // begin makes a login for who was authenticated, and ends those that were made for
 // the name before its account was what it is now.
 func (s *Server) begin(c echo.Context, who account.Account) error {
 	ctx := c.Request().Context()
+	if err := who.Open(); err != nil {
+		return errors.Join(err, s.note(c, audit.Entry{Action: audit.LoginFailed, Target: who.Name, Detail: account.CodeLocked}))
+	}
 	as := "account"
 	switch {
 	case !who.Exists():
@@ -121,10 +126,13 @@ func (s *Server) begin(c echo.Context, who account.Account) error {
 	if former != "" {
 		s.Sockets.LoginEnded(ctx, former)
 	}
-	// The password may have been changed, or the name taken, while this was under way.
+	// The password may have been changed, or the name taken or locked, while this was under way.
 	now, err := s.Accounts.Find(ctx, who.Name)
 	if err == nil && now.Version != who.Version {
 		err = errChanged
+	}
+	if err == nil {
+		err = now.Open()
 	}
 	if err != nil {
 		c.Response().Header().Del("Set-Cookie")
@@ -152,8 +160,12 @@ func (s *Server) begin(c echo.Context, who account.Account) error {
 
 // endOthers ends the person's logins but those that keep wants, with their sockets.
 func (s *Server) endOthers(c echo.Context, user string, keep func(session.Session) bool) error {
-	ctx := c.Request().Context()
-	logins, err := s.Sessions.List(ctx, user)
+	return s.end(c.Request().Context(), audit.Entry{Actor: user, Target: user, Address: c.RealIP()}, keep)
+}
+
+// end ends the logins of a line's target but those that keep wants, with their sockets.
+func (s *Server) end(ctx context.Context, line audit.Entry, keep func(session.Session) bool) error {
+	logins, err := s.Sessions.List(ctx, line.Target)
 	if err != nil {
 		return err
 	}
@@ -162,12 +174,13 @@ func (s *Server) endOthers(c echo.Context, user string, keep func(session.Sessio
 		if keep(l.Session) {
 			continue
 		}
-		if err := s.note(c, audit.Entry{Action: audit.SessionEnded, Actor: user, Target: user, Detail: l.Login}); err != nil {
+		line.Action, line.Detail = audit.SessionEnded, l.Login
+		if err := s.Audit.Write(ctx, line); err != nil {
 			return err
 		}
 		ended = append(ended, l.Login)
 	}
-	if err := s.Sessions.EndOf(ctx, user, ended...); err != nil {
+	if err := s.Sessions.EndOf(ctx, line.Target, ended...); err != nil {
 		return err
 	}
 	for _, login := range ended {
@@ -228,7 +241,7 @@ func (s *Server) form(c echo.Context, status int, page string, refused *chat.Err
 	}
 	all := map[string]any{
 		"Code": refused.Code, "Error": refused.Message, "Guests": s.Guests, "Registers": s.Registers,
-		"Provider": s.ProviderName, "Least": strconv.Itoa(s.PasswordMin), "Instance": s.Instance, "Guest": false, "Username": "",
+		"Provider": s.ProviderName, "Least": strconv.Itoa(s.PasswordMin), "Instance": s.Instance, "Guest": false, "Username": "", "Reason": "",
 	}
 	for k, v := range data {
 		all[k] = v
@@ -243,7 +256,21 @@ func (s *Server) refuse(c echo.Context, page string, err error, data map[string]
 		return err
 	}
 	status := http.StatusUnauthorized
+	var locked *account.LockedError
+	if errors.As(err, &locked) {
+		data = maps.Clone(data)
+		if data == nil {
+			data = map[string]any{}
+		}
+		data["Reason"] = locked.Reason
+	}
 	switch told.Code {
+	case account.CodeLocked, account.CodeNameLocked, chat.CodeForbidden, errAdmin.Code:
+		status = http.StatusForbidden
+	case errNoReason.Code, chat.CodeBadName:
+		if page == "admin.html" {
+			status = http.StatusBadRequest
+		}
 	case oidc.CodeAway:
 		status = http.StatusBadGateway // not 503, which HAProxy would repeat at other instances
 	case chat.CodeTooFast:
@@ -334,12 +361,7 @@ func (s *Server) showAccount(c echo.Context, done string, refused error) error {
 		if err != nil {
 			return err
 		}
-		words := s.pages.wordsFor(c.Request())
-		rows := make([]loginRow, len(logins))
-		for i, l := range logins {
-			l.Since, l.Used = l.Since.UTC(), l.Used.UTC()
-			rows[i] = loginRow{l, l.Session.Login, device(words, l.Agent), l.Session.Login == ses.Login}
-		}
+		rows := s.loginRows(c, logins, ses.Login)
 		data["Logins"], data["Others"] = rows, len(rows) > 1
 		known, err := s.Accounts.Find(c.Request().Context(), ses.User)
 		if err != nil {

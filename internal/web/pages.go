@@ -43,7 +43,7 @@ const (
 	themeCookie    = "theme" // light, dark; anything else is what the system wants
 )
 
-var pageNames = []string{"login.html", "register.html", "name.html", "account.html", "audit.html", "chat.html", "error.html"}
+var pageNames = []string{"login.html", "register.html", "name.html", "account.html", "admin.html", "audit.html", "chat.html", "error.html"}
 
 func newPages(files fs.FS, dev bool) (*pages, error) {
 	// Not every system knows these, and nosniff makes a wrong one fatal.

@@ -123,6 +123,11 @@ func (n names) Delete(context.Context, account.From, account.Account) error { re
 func (n names) Remember(context.Context, string, string) (string, error) {
 	return "", n.p.err
 }
+func (n names) Lock(context.Context, account.From, string, string, string) error { return n.p.err }
+func (n names) Locked(context.Context, string) error                             { return n.p.err }
+func (n names) Unlock(context.Context, account.From, string, string, string) error {
+	return n.p.err
+}
 
 func (n names) Owned(context.Context, account.Identity) (account.Account, error) {
 	return account.Account{}, n.p.err
@@ -154,7 +159,7 @@ func newServer(t *testing.T) (*Server, *parts) {
 		Instance: "chatd-1", Requests: 1000, Guests: true, Registers: true, Origins: []string{"https://app.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Files: fstest.MapFS{
 			"templates/layout.html":   {Data: []byte(`{{define "layout"}}{{asset "js/main.js"}} {{block "body" .}}{{end}}{{end}}`)},
-			"templates/register.html": page("register"), "templates/name.html": page("name"), "templates/account.html": page("account"), "templates/audit.html": {Data: []byte(`{{define "body"}}{{range .Lines}}[{{.Actor}}]{{end}}{{with .Older}}older={{.}}{{end}}{{end}}`)},
+			"templates/register.html": page("register"), "templates/name.html": page("name"), "templates/account.html": page("account"), "templates/admin.html": page("admin"), "templates/audit.html": {Data: []byte(`{{define "body"}}{{range .Lines}}[{{.Actor}}]{{end}}{{with .Older}}older={{.}}{{end}}{{end}}`)},
 			"templates/login.html": page("login"), "templates/chat.html": page("chat"), "templates/error.html": page("error"),
 			"static/js/main.js":         {Data: []byte("export {}")},
 			"templates/strings/en.json": {Data: []byte(`{"lang":"en"}`)},

@@ -31,7 +31,7 @@ import (
 // beside one another: each uses names and rooms of its own.
 func TestChat(t *testing.T) {
 	c := startCluster(t, 3, "CHATD_WINDOW=20", "CHATD_HISTORY=500", rightsAdmins)
-	for _, part := range slices.Concat(rightsTests, loginTests, accountTests, roomTests, sendTests, inputTests) {
+	for _, part := range slices.Concat(rightsTests, adminTests, loginTests, accountTests, roomTests, sendTests, inputTests) {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
 			part.run(t, c)

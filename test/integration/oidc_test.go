@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"chatd/internal/account"
+	"chatd/internal/audit"
 	"chatd/internal/chattest"
 	"chatd/internal/cluster"
 	"chatd/internal/session"
@@ -44,6 +46,7 @@ func TestProvider(t *testing.T) {
 	t.Run("WhatTheProviderSaysIsNoMarkup", o.refusals)
 	t.Run("AnAccountEndsByWhoOwnsIt", o.deletion)
 	t.Run("LoggingOutEverywhereIsForThemToo", o.everywhere)
+	t.Run("ALockedAccountStaysOut", o.locked)
 	t.Run("ASlowProviderIsNotWaitedFor", o.slow)
 	t.Run("AKillOnTheWayIsNotNoticed", o.killed)
 	t.Run("SecretsAreNotInLogs", o.logs)
@@ -379,6 +382,24 @@ func (o *outside) everywhere(t *testing.T) {
 	two.is(t, "")
 	w.fence()
 	one.is(t, "twofold")
+}
+
+// That somebody is who they are at the provider opens no account that is locked here.
+func (o *outside) locked(t *testing.T) {
+	p, r := visitor(t, o.URL()), rdb(t, o.Cluster)
+	o.enters(t, p, "locked", "locked")
+	accounts := account.New(r, audit.New(r, 1000), 15)
+	if err := accounts.Lock(t.Context(), account.From{}, "root", "locked", "too many ads"); err != nil {
+		t.Fatal(err)
+	}
+	a := o.comes(t, visitor(t, o.URL()), chattest.Visit{Subject: "locked"})
+	says(t, a, http.StatusForbidden, "was locked by an administrator")
+	says(t, a, http.StatusForbidden, "too many ads")
+	chattest.Eventually(t, "the login has ended", func() bool { return p.who(t) == "" })
+	if err := accounts.Unlock(t.Context(), account.From{}, "root", "locked", "it was somebody else"); err != nil {
+		t.Fatal(err)
+	}
+	leadsTo(t, o.comes(t, p, chattest.Visit{Subject: "locked"}), "/")
 }
 
 // Redis is slow too: HAProxy has more patience here than elsewhere, or it would repeat
