@@ -346,7 +346,7 @@ func (h *Hub) fillOnce(r *Room) (again bool, err error) {
 	after, known := r.Reading()
 	var events []chat.Event
 	if known {
-		events, err = readAfter(ctx, h.feed, r.Name, after, "", NewBounds(1).resume)
+		events, _, err = readAfter(ctx, h.feed, r.Name, after, "", NewBounds(1).resume)
 		switch {
 		case errors.Is(err, chat.ErrLost):
 			gaps.WithLabelValues("lost").Inc()

@@ -30,6 +30,7 @@ type Replay struct {
 	Events  []chat.Event // for the answer
 	Rest    []chat.Event // what follows right behind the answer
 	Head    chat.EventID
+	Looked  int64 // bytes that were read for it and are in none of them
 }
 
 // Bounds are those of the replays of rooms that are read together.
@@ -54,7 +55,7 @@ func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat
 		return replay, nil
 	}
 	if after != "" {
-		events, err := readAfter(ctx, feed, name, after, upTo, bounds.resume)
+		events, looked, err := readAfter(ctx, feed, name, after, upTo, bounds.resume)
 		if err == nil {
 			replay.Resumed = true
 			replay.Events, replay.Rest = chat.Oldest(events, bounds.answer)
@@ -63,16 +64,19 @@ func ReadReplay(ctx context.Context, feed Feed, name chat.Room, after, upTo chat
 		if !errors.Is(err, chat.ErrLost) {
 			return replay, err
 		}
+		replay.Looked = looked
 	}
 	events, err := feed.Newest(ctx, name, upTo, window)
 	replay.Events = chat.Newest(events, bounds.answer)
+	replay.Looked += bytesOf(events) - bytesOf(replay.Events)
 	return replay, err
 }
 
 // readAfter reads the events that follow after up to upTo, or the newest if that is
 // "", and takes their bytes from those that are left. It returns chat.ErrLost, having
-// taken nothing, when one of the two is not in the feed, or when not enough are left.
-func readAfter(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, left *atomic.Int64) (all []chat.Event, err error) {
+// taken nothing, when one of the two is not in the feed, or when not enough are left:
+// looked is how many were read by then.
+func readAfter(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.EventID, left *atomic.Int64) (all []chat.Event, looked int64, err error) {
 	taken := int64(0)
 	for {
 		events, err := feed.After(ctx, name, after, upTo, readEvents)
@@ -82,12 +86,12 @@ func readAfter(ctx context.Context, feed Feed, name chat.Room, after, upTo chat.
 		}
 		if err != nil {
 			left.Add(taken)
-			return nil, err
+			return nil, taken, err
 		}
 		taken += size
 		all = append(all, events...)
 		if len(events) < readEvents {
-			return all, nil
+			return all, taken, nil
 		}
 		after = all[len(all)-1].ID
 	}

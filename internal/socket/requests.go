@@ -200,26 +200,45 @@ func (c *conn) readsMuch(ctx context.Context) (done func(), err error) {
 	select {
 	case c.pace.reads <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, errBusy
 	}
 	if c.pace.asks.Tokens() < 0 {
-		if err := c.tooFast(c.pace.asks); err != nil {
-			<-c.pace.reads
-			return nil, err
-		}
+		err = c.tooFast(c.pace.asks)
 	}
-	return func() { <-c.pace.reads }, nil
+	var looked func()
+	if err == nil {
+		looked, err = c.srv.look(ctx)
+	}
+	if err != nil {
+		<-c.pace.reads
+		return nil, err
+	}
+	return func() { looked(); <-c.pace.reads }, nil
 }
 
-// charge counts what a join brings among this person's requests.
+// looksAtOnce is how many looks through much this instance has under way. Each may read
+// several megabytes: those of a few hundred people at once would take all memory, here
+// and in Redis.
+const looksAtOnce = 16
+
+var errBusy = &chat.Error{Code: chat.CodeTooFast, Message: "Many look through much right now. Try again in a moment.", RetryAfter: retryAfter}
+
+// look waits for the turn of a look through much.
+func (s *Server) look(ctx context.Context) (done func(), err error) {
+	select {
+	case s.looks <- struct{}{}:
+		return func() { <-s.looks }, nil
+	case <-ctx.Done():
+		return nil, errBusy
+	}
+}
+
+// charge counts what a join brings, and what was read in vain for it, among this
+// person's requests.
 func (c *conn) charge(replays ...room.Replay) {
 	bytes := 0
 	for _, r := range replays {
-		for _, events := range [][]chat.Event{r.Events, r.Rest} {
-			for _, ev := range events {
-				bytes += len(ev.Data)
-			}
-		}
+		bytes += bytesOf(slices.Concat(r.Events, r.Rest)) + int(r.Looked)
 	}
 	c.cost(bytes/bytesPerAsk + len(replays) - 1)
 }
@@ -326,6 +345,7 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 		if err := c.srv.Directory.Leave(ctx, c.ses.User, name); err != nil {
 			return err
 		}
+		c.cost(asksPerSend) // everybody there hears of it at once, as of a message
 		c.quit(ctx, name, false)
 		news := notice{For: c.ses.User}
 		if name.Private() {
@@ -603,7 +623,7 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 		return err
 	}
 	defer done()
-	events, looked, err := c.srv.History(ctx, c.who, name, req.Before, req.Limit)
+	events, looked, err := c.srv.history(ctx, c.who, name, req.Before, req.Limit)
 	if err != nil {
 		return err
 	}
@@ -616,6 +636,15 @@ func (c *conn) history(ctx context.Context, req chat.Request) error {
 // an event, or the newest if before is "", if who may read the room. looked is how many bytes were read for that,
 // which may be more. Errors are *chat.Error, chat.ErrUnavailable, or chat.ErrLost.
 func (s *Server) History(ctx context.Context, who chat.Actor, name chat.Room, before string, limit int) (page []json.RawMessage, looked int, err error) {
+	done, err := s.look(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer done()
+	return s.history(ctx, who, name, before, limit)
+}
+
+func (s *Server) history(ctx context.Context, who chat.Actor, name chat.Room, before string, limit int) (page []json.RawMessage, looked int, err error) {
 	if name == chat.Universe {
 		return nil, 0, errUniverse
 	}

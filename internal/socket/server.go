@@ -140,6 +140,7 @@ type Server struct {
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
 	admit *rate.Limiter
+	looks chan struct{} // held by who looks through much
 
 	regained atomic.Int64 // how often the relay was
 
@@ -157,7 +158,7 @@ type Server struct {
 func NewServer(opts Options) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Server{
-		Options: opts, ctx: ctx, stop: stop, admit: rate.NewLimiter(rate.Limit(opts.Admit), opts.Admit),
+		Options: opts, ctx: ctx, stop: stop, admit: rate.NewLimiter(rate.Limit(opts.Admit), opts.Admit), looks: make(chan struct{}, looksAtOnce),
 		conns: map[*conn]bool{}, pace: map[string]*pace{}, users: map[string]int{}, addrs: map[netip.Prefix]int{}, ended: map[string]time.Time{}, drained: make(chan struct{}),
 	}
 }

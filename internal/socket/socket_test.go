@@ -40,6 +40,8 @@ type kit struct {
 	url    string
 	fails  atomic.Int64           // appends that fail from now on
 	blind  atomic.Int64           // looks at who may be in a room that fail from now on
+	held   chan struct{}          // looks at who may be in a room wait for it, if there is one
+	inside atomic.Int64           // that wait
 	during atomic.Pointer[func()] // what happens while bob joins
 	ended  atomic.Value           // the login that Keep says has ended
 }
@@ -73,6 +75,10 @@ type unsure struct {
 func (u *unsure) Check(ctx context.Context, who chat.Actor, room chat.Room) (string, error) {
 	if u.kit.blind.Add(-1) >= 0 {
 		return "", chat.Unavailable("check", errors.New("no answer"))
+	}
+	if u.kit.held != nil {
+		u.kit.inside.Add(1)
+		<-u.kit.held
 	}
 	return u.Directory.Check(ctx, who, room)
 }
@@ -551,6 +557,8 @@ func TestWhatIsLookedAtCounts(t *testing.T) {
 	}
 	for user, request := range map[string]string{
 		"erin":  `{"type":"history","room":"tea","id":`, // there may be many such places, which are all read
+		"frank": `{"type":"join","room":"tea","id":`,
+		"gina":  `{"type":"join","room":"general","id":`, // 3 MB are read to find that they are too long for an answer
 		"alice": `{"type":"history","room":"general","limit":60,"id":`, "carol": `{"type":"search","room":"general","text":"y","id":`, "dave": `{"type":"find","id":`,
 	} {
 		p := k.dial(user)
@@ -573,6 +581,50 @@ func TestWhatIsLookedAtCounts(t *testing.T) {
 		if n < 5 {
 			t.Errorf("%s is refused the %dth request", user, n)
 		}
+	}
+}
+
+// Who comes and goes is shown to everybody in the room: nobody flickers faster than they
+// may speak.
+func TestLeavingCountsAsAMessage(t *testing.T) {
+	k := newKit(t, 1)
+	p := k.dial("alice")
+	n, began := 1, time.Now()
+	for ; ; n += 2 {
+		p.write(fmt.Sprintf(`{"type":"join","id":%d,"room":"tea"}`, n), fmt.Sprintf(`{"type":"leave","id":%d,"room":"tea"}`, n+1))
+		if strings.Contains(p.want(fmt.Sprintf(`"id":%d`, n))+p.want(fmt.Sprintf(`"id":%d`, n+1)), "too_fast") {
+			break
+		}
+	}
+	if most := 2 * (1000 + 10*time.Since(began).Seconds()) / 11; float64(n) > most || n < 50 {
+		t.Errorf("too fast after %d joins and leaves, want %.0f", n, most)
+	}
+}
+
+// Of a few hundred people who look through much in one moment, each takes several
+// megabytes: they wait for one another.
+func TestLooksThroughMuchWaitForOneAnother(t *testing.T) {
+	k := newKit(t, 100)
+	k.held = make(chan struct{})
+	var wg sync.WaitGroup
+	for n := range 16 {
+		wg.Go(func() {
+			if _, _, err := k.History(t.Context(), chat.Actor{Name: fmt.Sprint("p", n)}, "general", "", 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	chattest.Eventually(t, "sixteen look", func() bool { return k.inside.Load() == 16 })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var told *chat.Error
+	if _, _, err := k.History(ctx, chat.Actor{Name: "alice"}, "general", "", 0); !errors.As(err, &told) || told.RetryAfter == 0 || k.inside.Load() != 16 {
+		t.Errorf("one more: %v", err)
+	}
+	close(k.held)
+	wg.Wait()
+	if _, _, err := k.History(t.Context(), chat.Actor{Name: "alice"}, "general", "", 0); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

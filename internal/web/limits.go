@@ -22,6 +22,9 @@ const (
 	// this instance; a page for which more than pageBytes are looked at counts for several.
 	pagesPerSecond = 20
 	pageBytes      = 256 << 10
+	// historiesAtOnce is how many pages of history are answered by HTTP at one time: each
+	// takes up to a megabyte until it is written.
+	historiesAtOnce = 64
 	// mostKept bounds the keys that are counted; more are strangers who change theirs.
 	mostKept = 10_000
 )

@@ -110,6 +110,7 @@ type Server struct {
 
 	addresses *limits[netip.Prefix]
 	people    *limits[string]
+	histories chan struct{} // held by who reads a page of history
 }
 
 // New returns a server, or an error if the pages do not parse.
@@ -118,7 +119,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Options: opts, echo: echo.New(), pages: p, addresses: newLimits[netip.Prefix](opts.Requests), people: newLimits[string](pagesPerSecond)}
+	s := &Server{Options: opts, echo: echo.New(), pages: p, addresses: newLimits[netip.Prefix](opts.Requests), people: newLimits[string](pagesPerSecond), histories: make(chan struct{}, historiesAtOnce)}
 	e := s.echo
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = s.realIP()
@@ -293,6 +294,12 @@ func (s *Server) events(c echo.Context) error {
 		if limit, err = strconv.Atoi(l); err != nil || limit == 0 {
 			return chat.BadRequest("limit must be 1 to %d", chat.MaxHistory)
 		}
+	}
+	select {
+	case s.histories <- struct{}{}:
+		defer func() { <-s.histories }()
+	case <-c.Request().Context().Done():
+		return errTooFast
 	}
 	events, looked, err := s.Sockets.History(c.Request().Context(), s.Sockets.Actor(ses, c.RealIP()), room, c.QueryParam("before"), limit)
 	if err != nil {

@@ -491,6 +491,17 @@ func testRequestsAreBounded(t *testing.T) {
 	if n := count(50, "/api/rooms/general/events", "Peer: 10.0.0.1:5"); n != 4 {
 		t.Errorf("%d pages of history for which much was looked at were answered at once, want 4", n)
 	}
+	s.people, s.histories = newLimits[string](2), make(chan struct{}, 1)
+	s.histories <- struct{}{} // somebody reads one, and takes their time
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/api/rooms/general/events", nil))
+	if w.Code != 429 {
+		t.Errorf("a page of history beside all that there may be at once: %d", w.Code)
+	}
+	s.people = newLimits[string](2)
+	count(50, "/api/rooms", "Peer: 10.0.0.1:5")
 	if n := count(1, "/api/rooms", "Peer: 10.0.0.1:5"); n != 0 {
 		t.Error("lists are not counted")
 	}
