@@ -125,7 +125,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	wg.Go(func() { sockets.Run(background) })
 	wg.Go(func() {
 		accounts.Erase(background, func(ctx context.Context, name string) error {
-			return errors.Join(rooms.Forget(ctx, name), events.Erase(ctx, name))
+			return errors.Join(site.EndDeleted(ctx, name), rooms.Forget(ctx, name), events.Erase(ctx, name))
 		}, func(err error) { log.Warn("a deleted account's name is not erased yet", "err", err) })
 	})
 

@@ -11,6 +11,7 @@
 //	chatd:proven:HASH      hash: what a provider said of a browser's person, by the hash of what the browser keeps
 //	chatd:attempt:NAME     string: there once an attempt to log in at a provider has been answered
 //	chatd:erasing          set: the names of deleted accounts that may still stand somewhere
+//	chatd:erasing:turn     string: an instance looks for them
 //	chatd:lock:{NAME}      hash: who has locked a name, why, since when, Unix ms
 //	chatd:locking          set: the names that were locked and may still have logins
 //	chatd:device:HASH      set: the names that a browser has logged in with, by the hash of what it keeps
@@ -330,7 +331,9 @@ const (
 // Erase has erase take the names of deleted accounts out of wherever they stand, again
 // until it succeeds, until ctx ends. Any instance goes on where another one died.
 func (a *Accounts) Erase(ctx context.Context, erase func(ctx context.Context, name string) error, failed func(error)) {
-	a.finish(ctx, erasingKey, func(of Account) bool { return of.Gone }, func(ctx context.Context, of Account) error { return erase(ctx, of.Name) }, failed)
+	a.finish(ctx, erasingKey, func(of Account) bool { return of.Gone }, func(ctx context.Context, of Account) error {
+		return errors.Join(erase(ctx, of.Name), a.forgetDevices(ctx, of.Name))
+	}, failed)
 }
 
 // finish does what is left to do for the names in a set, where it is due.
@@ -356,6 +359,18 @@ func (a *Accounts) finishAll(ctx context.Context, set string, due func(Account) 
 	if err != nil {
 		return chat.Unavailable("look for what is left to do", err)
 	}
+	if len(names) == 0 {
+		return nil
+	}
+	// One instance at a time: it may take a look at all that there is.
+	first, err := a.rdb.SetNX(ctx, set+":turn", 1, finishWithin).Result()
+	if err != nil {
+		return chat.Unavailable("take a turn", err)
+	}
+	if !first {
+		return nil
+	}
+	defer a.rdb.Del(context.WithoutCancel(ctx), set+":turn")
 	for _, name := range names {
 		account, err := a.Find(ctx, name)
 		if err != nil {

@@ -125,3 +125,23 @@ func (a *Accounts) Remember(ctx context.Context, device, name string) (string, e
 	}
 	return device, nil
 }
+
+// forgetDevices takes a name off all browsers that have logged in with it.
+func (a *Accounts) forgetDevices(ctx context.Context, name string) error {
+	const atOnce = 500
+	for cursor, more := uint64(0), true; more; more = cursor != 0 {
+		var keys []string
+		var err error
+		if keys, cursor, err = a.rdb.Scan(ctx, cursor, "chatd:device:*", atOnce).Result(); err != nil {
+			return chat.Unavailable("look for devices", err)
+		}
+		pipe := a.rdb.Pipeline()
+		for _, key := range keys {
+			pipe.SRem(ctx, key, name)
+		}
+		if _, err := pipe.Exec(ctx); err != nil && len(keys) > 0 {
+			return chat.Unavailable("forget devices", err)
+		}
+	}
+	return nil
+}

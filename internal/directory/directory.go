@@ -231,7 +231,8 @@ func (d *Directory) Leave(ctx context.Context, user string, room chat.Room) erro
 	return d.unlist(ctx, room, user)
 }
 
-// Forget takes somebody off everything that is known here of people. It may be done
+// Forget takes somebody off everything that is known here of people: it looks at all
+// rooms, for one has a role where one has left, and where one is banned. It may be done
 // again after an error.
 func (d *Directory) Forget(ctx context.Context, user string) error {
 	rooms, err := d.rdb.SMembers(ctx, listKey(user)).Result()
@@ -239,14 +240,22 @@ func (d *Directory) Forget(ctx context.Context, user string) error {
 		return chat.Unavailable("forget person", err)
 	}
 	for _, room := range rooms {
-		// Before it is off the list: else it would not be found again.
-		if room := chat.Room(room); room.Public() {
-			if err := d.rdb.HDel(ctx, room.Key(chat.Members), user).Err(); err != nil {
-				return chat.Unavailable("forget role", err)
-			}
-		}
 		if err := d.Leave(ctx, user, chat.Room(room)); err != nil {
 			return err
+		}
+	}
+	const atOnce = 500
+	for cursor, more := uint64(0), true; more; more = cursor != 0 {
+		var keys []string
+		if keys, cursor, err = d.rdb.Scan(ctx, cursor, chat.Room("*").Key(chat.Members), atOnce).Result(); err != nil {
+			return chat.Unavailable("look for roles", err)
+		}
+		pipe := d.rdb.Pipeline()
+		for _, key := range keys {
+			pipe.HDel(ctx, key, user)
+		}
+		if _, err := pipe.Exec(ctx); err != nil && len(keys) > 0 {
+			return chat.Unavailable("forget roles", err)
 		}
 	}
 	for _, key := range []string{readKey(user), mutedKey(user), bannedKey(user), paceKey(user, roomsMade), paceKey(user, directsBegun), listKey(user)} {

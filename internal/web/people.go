@@ -175,6 +175,11 @@ func (s *Server) EndLocked(ctx context.Context, of account.Account) error {
 	return s.endLogins(ctx, of.Lock.By, "", of.Name)
 }
 
+// EndDeleted is EndLocked for the name of an account that was deleted.
+func (s *Server) EndDeleted(ctx context.Context, name string) error {
+	return s.endLogins(ctx, name, "", name)
+}
+
 // endLogins ends all logins of a person, with their sockets.
 func (s *Server) endLogins(ctx context.Context, by, address, user string) error {
 	return s.end(ctx, audit.Entry{Actor: by, Target: user, Address: address}, func(session.Session) bool { return false })

@@ -293,6 +293,13 @@ func testDeleteAccount(t *testing.T, c *cluster.Cluster) {
 		w.ok("send", fields{"room": room, "key": fmt.Sprint("k", n), "text": "stays"})
 	}
 	w.ok("invite", fields{"room": "~da-board", "user": "da-bob"})
+	// One has roles where one is no more.
+	w.ok("join", fields{"room": "da-left"})
+	w.ok("leave", fields{"room": "da-left"})
+	for _, room := range []string{"da-bobs", "~da-bobs"} {
+		b.ok("join", fields{"room": room})
+		b.ok("role", fields{"room": room, "user": "da-alice", "role": "banned"})
+	}
 	if a := p.ask(t, http.MethodPost, "/account/delete", url.Values{"password": {"wrong"}}, nil); a.status != http.StatusUnauthorized || !p.in(t) {
 		t.Fatalf("deleting with a wrong password is %d", a.status)
 	}
@@ -322,8 +329,24 @@ func testDeleteAccount(t *testing.T, c *cluster.Cluster) {
 	if members := b.ok("members", fields{"room": "~da-board"})["members"]; strings.Contains(fmt.Sprint(members), "da-alice") {
 		t.Errorf("still a member: %v", members)
 	}
+	// An instance that dies behind the deed leaves its logins to others.
+	cathy := owner(t, c.URL(), "da-cathy")
+	rdb(t, c).SAdd(t.Context(), "chatd:erasing", "da-cathy")
+	rdb(t, c).HSet(t.Context(), "chatd:account:{da-cathy}", "gone", 1)
+	eventually(t, 30*time.Second, "the login ends", func() bool { return !cathy.in(t) })
+	eventually(t, 30*time.Second, "all is done", func() bool { return !rdb(t, c).SIsMember(t.Context(), "chatd:erasing", "da-alice").Val() })
 	for _, key := range rdb(t, c).Keys(t.Context(), "chatd:user:{da-alice}*").Val() {
 		t.Errorf("left in Redis: %s", key)
+	}
+	for _, key := range rdb(t, c).Keys(t.Context(), "chatd:{*da-*}:members").Val() {
+		if role := rdb(t, c).HGet(t.Context(), key, "da-alice").Val(); role != "" {
+			t.Errorf("still %s in %s", role, key)
+		}
+	}
+	for _, key := range rdb(t, c).Keys(t.Context(), "chatd:device:*").Val() {
+		if rdb(t, c).SIsMember(t.Context(), key, "da-alice").Val() {
+			t.Errorf("still in %s", key)
+		}
 	}
 }
 
