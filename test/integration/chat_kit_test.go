@@ -28,9 +28,13 @@ import (
 )
 
 // TestChat holds one cluster to the contract where nothing fails. Its parts run
-// beside one another: each uses names and rooms of its own.
+// beside one another, each with names and rooms of its own; before them, alone, those
+// that take all of an instance's strength or measure how long something takes.
 func TestChat(t *testing.T) {
 	c := startCluster(t, 3, "CHATD_WINDOW=20", "CHATD_HISTORY=500", rightsAdmins)
+	for _, part := range aloneTests {
+		t.Run(part.name, func(t *testing.T) { part.run(t, c) })
+	}
 	for _, part := range slices.Concat(rightsTests, adminTests, loginTests, accountTests, roomTests, sendTests, inputTests) {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

@@ -91,6 +91,7 @@ func testRefresh(t *testing.T, c *cluster.Cluster) {
 	}
 	used := time.Now()
 	eventually(t, 20*time.Second, "the old id is dead", func() bool {
+		lasts(t, 100*time.Millisecond) // each look is a connection, and others are at work here
 		return visitorWith(t, c.Instances()[1].URL(), old).get(t, "/").status == http.StatusSeeOther
 	})
 	if lived := time.Since(used); lived < 14*time.Second || lived > 17*time.Second {
