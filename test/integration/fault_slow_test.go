@@ -42,18 +42,65 @@ func busyRoom(t *testing.T, c *cluster.Cluster, room string, readers, speakers i
 	return crowd
 }
 
-// wantUnfelt compares how long messages took in these views before and since.
-func wantUnfelt(t *testing.T, crowd []*follower, began, from, to time.Time) {
+// A clock notes how late the machine is: how much later than asked the test is woken.
+type clock struct {
+	mu   sync.Mutex
+	late []delay
+}
+
+func startClock(t *testing.T) *clock {
+	const tick = 5 * time.Millisecond
+	c, stop := &clock{}, make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			before := time.Now()
+			select {
+			case <-time.After(tick):
+				now := time.Now()
+				c.mu.Lock()
+				c.late = append(c.late, delay{now, now.Sub(before) - tick})
+				c.mu.Unlock()
+			case <-stop:
+				return
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); wg.Wait() })
+	return c
+}
+
+// between is how late 99 of 100 were woken at most.
+func (c *clock) between(from, to time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []time.Duration
+	for _, d := range c.late {
+		if d.at.After(from) && !d.at.After(to) {
+			all = append(all, d.long)
+		}
+	}
+	return quantile(all, 0.99)
+}
+
+// handedOn is how often a message is: by who sends it, an instance, Redis and another
+// instance. Each of them waits for its turn on a busy machine.
+const handedOn = 4
+
+// wantUnfelt compares how long messages took in these views before and since. What the
+// machine was late by meanwhile is nobody's whom the test looks at.
+func wantUnfelt(t *testing.T, c *clock, crowd []*follower, began, from, to time.Time) {
 	t.Helper()
 	before, during := delaysOf(crowd, began, from), delaysOf(crowd, from, to)
 	if len(before) < 500 || len(during) < 500 {
 		t.Errorf("only %d messages were shown before and %d during: too few to compare", len(before), len(during))
 	}
 	was, is := quantile(before, 0.99), quantile(during, 0.99)
-	if is > max(3*was, unfelt) {
-		t.Errorf("99 %% of the messages took up to %v, and %v before", is, was)
+	late := c.between(from, to)
+	if is > max(3*was, unfelt)+handedOn*late {
+		t.Errorf("99 %% of the messages took up to %v, and %v before; the machine was late by %v", is, was, late)
 	}
-	t.Logf("99 %% of the messages took up to %v before, %v during; the slowest %v and %v", was, is, quantile(before, 1), quantile(during, 1))
+	t.Logf("99 %% of the messages took up to %v before, %v during, when the machine was late by %v; the slowest %v and %v", was, is, late, quantile(before, 1), quantile(during, 1))
 }
 
 // connectSlow is connect, over a connection that takes little of what is not read.
@@ -77,7 +124,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	c := startCluster(t, 2)
 	const room, slow, each = "sr-room", 10, 4 << 20 // bytes: a queue, what is being written, a resume
 	i := c.Instances()[0]
-	crowd := busyRoom(t, c, room, 8, 2, 25*time.Millisecond, 11_000)
+	crowd, watch := busyRoom(t, c, room, 8, 2, 25*time.Millisecond, 11_000), startClock(t)
 	const look = 200 * time.Millisecond // seldom: each look costs the instance a connection
 	sockets := func() float64 { return metric(t, c, "chatd_sockets") }
 	drops := func() float64 { return metric(t, c, `chatd_queue_drops_total{kind="slow"}`) }
@@ -135,7 +182,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	})
 	gone := time.Now()
 	hush(crowd)
-	wantUnfelt(t, crowd[:8], began, stopped, gone)
+	wantUnfelt(t, watch, crowd[:8], began, stopped, gone)
 	if growth := most - calm; growth > slow*each {
 		t.Errorf("the instance grew by %d MiB for %d slow readers, want %d MiB at most for each", growth>>20, slow, each>>20)
 	}
@@ -245,7 +292,7 @@ func floods(t *testing.T, w *wire, room string, from, n int) flood {
 func TestFloodDelaysNobody(t *testing.T) {
 	const room, flooded, each, rate = "fd-room", "fd-flooded", 300, 10
 	c := startCluster(t, 2, fmt.Sprint("CHATD_SEND_RATE=", rate))
-	crowd := busyRoom(t, c, room, 8, 4, 125*time.Millisecond, 60)
+	crowd, watch := busyRoom(t, c, room, 8, 4, 125*time.Millisecond, 60), startClock(t)
 	began := time.Now()
 	lasts(t, 4*time.Second)
 	alice := guest(t, c.Instances()[0].URL(), "fd-alice")
@@ -269,7 +316,7 @@ func TestFloodDelaysNobody(t *testing.T) {
 	}
 	to := time.Now()
 	hush(crowd)
-	wantUnfelt(t, crowd, began, from, to)
+	wantUnfelt(t, watch, crowd, began, from, to)
 	judge(t, c.URL(), []string{room}, chatters(crowd)...)
 	wantNotNoticed(t, crowd)
 
