@@ -16,7 +16,8 @@ const START_MS = 120_000;
  */
 export async function startSystem(variables = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'chatd-browser-'));
-  // Always in one place: what is built there already is not built again.
+  // Always in one place: what is built there already is not built again. `npm run browser` does so first, for several
+  // files start at a time, and none is to build what another one is about to run.
   execFileSync('go', ['build', '-o', 'bin/', './cmd/up', './cmd/chatd'], { cwd: ROOT, stdio: 'inherit' });
   const args = ['-addr', '127.0.0.1:0', '-dir', dir, '-chatd', join(ROOT, 'bin', 'chatd'), '-until-eof'];
   const up = spawn(join(ROOT, 'bin', 'up'), args, { cwd: ROOT, env: { ...process.env, ...variables } });
