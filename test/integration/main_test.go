@@ -150,6 +150,10 @@ func (p *person) refresh(ctx context.Context) (instance string, err error) {
 	return answer.Instance, nil
 }
 
+// errCut says that an answer had begun, and has no end: nobody can repeat that request
+// but who asked.
+var errCut = errors.New("cut in the middle")
+
 func (p *person) do(ctx context.Context, method, path string, form url.Values, want int) ([]byte, error) {
 	var body io.Reader
 	if form != nil {
@@ -169,7 +173,7 @@ func (p *person) do(ctx context.Context, method, path string, form url.Values, w
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, fmt.Errorf("%s %s: %w: %w", method, path, errCut, err)
 	}
 	if resp.StatusCode != want {
 		return nil, fmt.Errorf("%s %s: %s: %.200s", method, path, resp.Status, text)
