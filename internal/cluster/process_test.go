@@ -140,7 +140,7 @@ func TestDeathThatWasAskedForIsNot(t *testing.T) {
 	}
 	p.Pause()
 	p.Kill() // a paused one too
-	if err := p.Wait(within(t, time.Second)); err != nil {
+	if err := p.Wait(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	mustStart(t, p)
@@ -211,7 +211,7 @@ func TestStartThatFailsTellsWhy(t *testing.T) {
 		t.Error("it was left running")
 	}
 	p.command = func() *exec.Cmd { return exec.Command("/nowhere/at/all") }
-	if err := p.Start(within(t, time.Second)); !errors.Is(err, os.ErrNotExist) {
+	if err := p.Start(within(t, 10*time.Second)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 	if len(deaths) > 0 {
