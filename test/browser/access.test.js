@@ -83,8 +83,12 @@ for (const viewport of [WIDE, NARROW]) {
     await page.hover('.line .text >> nth=0', { force: true });
     await good(page, 'a line with its actions');
     const act = async (action, words) => {
-      await page.locator('.line:not(.pending)', { hasText: words }).last().hover();
-      await page.locator('.actions').getByLabel(action).click();
+      const button = page.locator('.actions').getByLabel(action);
+      await until(`${action} is offered`, async () => {
+        await page.mouse.move(0, 0);
+        await page.locator('.line:not(.pending)', { hasText: words }).last().hover();
+        return (await button.isVisible()) && button.click({ timeout: 1_000 }).then(() => true, () => false);
+      });
     };
     await act('React', 'xxx');
     await good(page, 'picking an emoji');
@@ -275,6 +279,7 @@ test('a new message is read aloud once, history as a number, and what one says o
   await bob.sees('mine');
   await bob.say('his');
   await alice.sees('his');
+  await until('it is read aloud', async () => (await heard()).length > 0);
   assert.deepEqual(await heard(), [`${name}: his`]);
   await alice.page.evaluate(() => (document.querySelector('#log').scrollTop = 0));
   await until('history', async () => (await heard()).length > 1);

@@ -13,8 +13,8 @@ const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run
   '--disable-component-update', '--disable-sync'];
 
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
-/** The most that anything may take to be seen, in milliseconds. */
-export const SOON_MS = 15_000;
+/** The most that anything may take to be seen, in milliseconds: three files run at a time, on two cores. */
+export const SOON_MS = 30_000;
 const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
 /** @returns {Promise<import('playwright-core').Browser>} */
@@ -63,22 +63,28 @@ export async function stage(variables) {
 
 /** Waits until something holds. */
 export async function until(what, holds) {
-  const deadline = Date.now() + 2 * SOON_MS;
+  const deadline = Date.now() + SOON_MS;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-/** Counts the page's open sockets: `window.sockets` says how many there are, and how few and many there were. */
+/**
+ * Counts the page's open sockets: `window.sockets` says how many there are, how few and many there were, and by which codes
+ * those ended that the page had not let go.
+ */
 function countSockets() {
-  const sockets = (window.sockets = { open: 0, least: Infinity, most: 0 });
+  const sockets = (window.sockets = { open: 0, least: Infinity, most: 0, lost: [] });
   window.WebSocket = class extends WebSocket {
     #counted = false;
     constructor(...args) {
       super(...args);
       this.addEventListener('open', () => this.#count(true));
-      this.addEventListener('close', () => this.#count(false));
+      this.addEventListener('close', ({ code }) => {
+        if (this.#counted) sockets.lost.push(code);
+        this.#count(false);
+      });
     }
     close(...args) {
       this.#count(false);
@@ -138,6 +144,16 @@ export class Tab {
   /** Waits until a line is there, as one that the server has. */
   async sees(text) {
     await this.line(text).first().waitFor();
+  }
+
+  /** Presses a button of the bar at a line. */
+  async act(text, action) {
+    const button = this.page.locator('.actions').getByLabel(action);
+    await until(`${action} is offered`, async () => {
+      await this.page.mouse.move(0, 0); // what comes or goes around a pointer that rests may hide the buttons
+      await this.line(text).hover();
+      return (await button.isVisible()) && button.click({ timeout: 1_000 }).then(() => true, () => false);
+    });
   }
 
   line(text) {
@@ -212,12 +228,20 @@ export class Tab {
 
   /** Begins to count open sockets anew; see `sockets`. */
   async countSockets() {
-    await this.page.evaluate(() => (window.sockets.least = window.sockets.most = window.sockets.open));
+    await this.page.evaluate(() => {
+      window.sockets.least = window.sockets.most = window.sockets.open;
+      window.sockets.lost = [];
+    });
   }
 
   /** How few and how many sockets were open at any moment since. */
   async sockets() {
     return this.page.evaluate(() => ({ least: window.sockets.least, most: window.sockets.most }));
+  }
+
+  /** By which codes sockets ended since that the page had not let go. */
+  async lost() {
+    return this.page.evaluate(() => window.sockets.lost);
   }
 
   /** The instance that its socket is on. */

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Tab, assertContent, fresh, launchWithProfile, person, stage } from './kit.js';
+import { Tab, assertContent, fresh, launchWithProfile, person, stage, until } from './kit.js';
 import { redis } from './redis.js';
 
 const { system, browser } = await stage({ CHATD_SEND_RATE: '8' });
@@ -123,7 +123,7 @@ test('a refused message says why, can be tried again or deleted, and holds up no
   await alice.page.reload();
   await alice.sees('the next');
   const failed = alice.page.locator('.failed');
-  assert.equal(await failed.count(), 2);
+  await until('both are refused', async () => (await failed.count()) === 2);
   assert.match(await failed.first().locator('.status').textContent(), /^Not sent: .*4000/);
   await failed.first().getByText('Delete').click();
   await failed.getByText('x'.repeat(4001)).waitFor({ state: 'detached' });
@@ -227,6 +227,7 @@ test('of several tabs the one that is written in sends, and when it goes another
     await tab.say(`from ${by}`);
     await tab.sees(`from ${by}`);
   }
+  await until('all went out', () => sent.length >= tabs.length); // seen by another way than the page
   assert.deepEqual(sent, tabs.map((_, by) => ({ by, text: `from ${by}` })));
 
   sent.length = 0;
@@ -235,6 +236,7 @@ test('of several tabs the one that is written in sends, and when it goes another
   await tabs[2].page.close();
   for (const tab of tabs.slice(0, 2)) await tab.online();
   for (const tab of tabs.slice(0, 2)) await tab.sees('left behind');
+  await until('it went out', () => sent.length > 0);
   assert.deepEqual(sent.map(({ text }) => text), ['left behind']);
   await first.shows(['from 0', 'from 1', 'from 2', 'left behind']);
   assertContent(tabs.slice(0, 2), { unreachable: true });

@@ -30,6 +30,7 @@ for (const wrong of ['not a name', 'semi;colon', '@bob', 'ali\u202ece', 'аlice'
     await tab.page.waitForSelector('#error');
     assert.notEqual((await tab.page.textContent('#error')).trim(), '');
     assert.equal(await tab.page.inputValue('#username'), wrong);
+    await until('the browser says so too', () => tab.complaints.length > 0);
     assert.match(tab.complaints.join(), /^Failed to load resource: .* 401 \(Unauthorized\)$/);
     await tab.enter(fresh('right'));
   });
@@ -170,8 +171,7 @@ test('universe shows all public rooms, each line with its room, new rooms too', 
 
   // Reply leads to the message in its room, and so does the room's name, however far up it is.
   await bob.page.click('#universe .entry');
-  await bob.line(`in ${rooms[0]}`).hover();
-  await bob.page.locator('.actions').getByLabel('Reply').click();
+  await bob.act(`in ${rooms[0]}`, 'Reply');
   await bob.titled(rooms[0]);
   await bob.page.locator('#about-text').getByText(`: in ${rooms[0]}`).waitFor();
   await bob.page.keyboard.type('an answer');

@@ -73,11 +73,6 @@ test('who owns a room has others moderate it, who mute, delete and ban', async (
     await row(tab, name).locator('.moderate').click();
     await tab.page.waitForSelector('#moderation[open]');
   };
-  /** What one can do with a line, from the bar beside it. */
-  const at = async (tab, words, button) => {
-    await tab.line(words).hover();
-    await tab.page.locator('.actions').getByRole('button', { name: button }).click();
-  };
   await carol.say('cheap watches');
   await alice.say('welcome');
   await row(carol, names[0]).getByText('owner').waitFor();
@@ -95,12 +90,12 @@ test('who owns a room has others moderate it, who mute, delete and ban', async (
 
   // A moderator begins at what somebody wrote.
   await bob.sees('cheap watches');
-  await at(bob, 'cheap watches', 'Delete');
+  await bob.act('cheap watches', 'Delete');
   await bob.page.click('dialog.ask .bad');
   for (const tab of [alice, bob, carol]) await tab.shows(['welcome']);
   await carol.say('really cheap');
   await bob.sees('really cheap');
-  await at(bob, 'really cheap', 'Moderate');
+  await bob.act('really cheap', 'Moderate');
   await deed(bob, 'Mute');
   await carol.page.locator('#reads').getByText('You are muted here').waitFor();
   assert.equal(await carol.page.isVisible('#composer'), false);

@@ -106,8 +106,7 @@ test('marked as unread on one device, it is unread on all until it is opened aga
   for (const text of numbered('line', 4)) await bob.say(text);
   await phone.sees('line 3');
   await entry(desk, room).locator('.badge').waitFor({ state: 'detached' });
-  await phone.line('line 1').hover();
-  await phone.page.click('.actions [aria-label="Mark as unread"]');
+  await phone.act('line 1', 'Mark as unread');
   assert.match(await phone.page.textContent('.left-off'), /^3 new since /);
   for (const tab of [phone, desk]) await entry(tab, room).locator('.badge').getByText('3', { exact: true }).waitFor();
   await phone.page.reload();

@@ -17,21 +17,11 @@ async function two(options = {}) {
   return { alice, bob, room };
 }
 
-/** Presses a button of the bar at a line. */
-async function act(tab, text, action) {
-  const button = tab.page.locator('.actions').getByLabel(action);
-  await until(`${action} is offered`, async () => {
-    await tab.page.mouse.move(0, 0); // what comes or goes around a pointer that rests may hide the buttons
-    await tab.line(text).hover();
-    return button.isVisible();
-  });
-  await button.click();
-}
-
 test('what one said can be changed and deleted, by keys and by pointer, and others see it', async () => {
   const { alice, bob } = await two();
   await alice.say('first');
   await alice.say('secnd');
+  await bob.sees('secnd');
   await bob.say('of bob');
   await alice.sees('of bob');
   await alice.page.press('#text', 'ArrowUp');
@@ -43,16 +33,16 @@ test('what one said can be changed and deleted, by keys and by pointer, and othe
   assert.equal(await alice.page.inputValue('#text'), '');
 
   await alice.page.fill('#text', 'half a thought');
-  await act(alice, 'first', 'Edit');
+  await alice.act('first', 'Edit');
   assert.equal(await alice.page.inputValue('#text'), 'first');
   await alice.page.press('#text', 'Escape');
   assert.equal(await alice.page.inputValue('#text'), 'half a thought', 'the draft is back');
 
   await alice.line('of bob').hover();
   assert.equal(await alice.page.locator('.actions').getByLabel('Edit').count(), 0, "nobody changes another's words");
-  await act(alice, 'first', 'Delete');
+  await alice.act('first', 'Delete');
   await alice.page.locator('.ask').getByText('Keep it').click();
-  await act(alice, 'first', 'Delete');
+  await alice.act('first', 'Delete');
   await alice.page.locator('.ask .bad').click();
   for (const tab of [alice, bob]) {
     await tab.line('first').waitFor({ state: 'detached' });
@@ -92,17 +82,17 @@ test('changes wait while there is no connection, go out in order, and say when t
   await other.sees('doubtful');
   await alice.sees('doubtful');
   await alice.offline();
-  await act(alice, 'draft', 'Edit');
+  await alice.act('draft', 'Edit');
   await alice.page.fill('#text', 'final');
   await alice.page.press('#text', 'Enter');
-  await act(alice, 'doubtful', 'Delete');
+  await alice.act('doubtful', 'Delete');
   await alice.page.locator('.ask .bad').click();
-  await act(alice, 'gone elsewhere', 'Edit');
+  await alice.act('gone elsewhere', 'Edit');
   await alice.page.fill('#text', 'too late');
   await alice.page.press('#text', 'Enter');
   await alice.page.locator('.line.pending .text', { hasText: 'too late' }).waitFor();
   await alice.page.locator('.line.pending.gone').waitFor();
-  await act(other, 'gone elsewhere', 'Delete');
+  await other.act('gone elsewhere', 'Delete');
   await other.page.locator('.ask .bad').click();
   await bob.line('gone elsewhere').waitFor({ state: 'detached' });
   await bob.shows(['draft', 'doubtful']);
@@ -178,7 +168,7 @@ test('a reply shows what it is to and leads there; it is kept with its draft', a
   for (let i = 0; i < 40; i++) await alice.say(`filler ${i}`);
   await bob.sees('filler 39');
   await bob.page.locator('#log').evaluate((log) => (log.scrollTop = 0));
-  await act(bob, 'Shall we go?', 'Reply');
+  await bob.act('Shall we go?', 'Reply');
   const name = await alice.page.textContent('.me-name');
   assert.equal(await bob.page.textContent('#about-text'), `You reply to ${name}: Shall we go?`);
   await bob.page.keyboard.type('Yes, ');
@@ -202,7 +192,7 @@ test('a reply shows what it is to and leads there; it is kept with its draft', a
       return top > 0 && bottom < innerHeight;
     });
   }
-  await act(alice, 'Shall we go?', 'Delete');
+  await alice.act('Shall we go?', 'Delete');
   await alice.page.locator('.ask .bad').click();
   await bob.page.locator('.quote', { hasText: 'an earlier message' }).waitFor();
   assertContent([alice, bob]);
@@ -212,7 +202,7 @@ test('reactions: counted, with who, taken back by another press, the same after 
   const { alice, bob } = await two();
   await alice.say('look');
   await bob.sees('look');
-  await act(bob, 'look', 'React');
+  await bob.act('look', 'React');
   await bob.page.keyboard.type('thumb');
   await bob.page.keyboard.press('Enter');
   const reaction = (tab) => tab.page.locator('.reactions button');
@@ -230,7 +220,7 @@ test('reactions: counted, with who, taken back by another press, the same after 
   await alice.offline();
   await reaction(alice).click();
   await reaction(alice).waitFor({ state: 'detached' });
-  await act(alice, 'look', 'React');
+  await alice.act('look', 'React');
   await alice.page.locator('.picker').getByLabel('tada').click();
   assert.equal(await reaction(alice).textContent(), '🎉 1', 'it shows at once');
   await alice.online();
@@ -246,7 +236,7 @@ test('a reaction that is refused says so, and can be discarded', async () => {
   await alice.say('look');
   await bob.sees('look');
   await bob.offline();
-  await act(bob, 'look', 'React');
+  await bob.act('look', 'React');
   await bob.page.keyboard.type('thumb');
   await bob.page.keyboard.press('Enter');
   await bob.page.locator('.reactions button').waitFor();
@@ -284,6 +274,7 @@ test('who types is shown to others, until the message comes, or for some seconds
 test('names and emoji are completed, by keys and by touch, and what is whole is sent', async () => {
   const { alice, bob } = await two();
   const name = await bob.page.textContent('.me-name');
+  await alice.page.locator('#here').getByText(name, { exact: true }).waitFor();
   await alice.page.focus('#text');
   await alice.page.keyboard.type('hey @bo');
   const options = alice.page.locator('#completions [role=option]');
