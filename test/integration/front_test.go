@@ -30,6 +30,7 @@ import (
 // TestFront attacks the front door of one system, as docs/security.md tells. Its parts
 // run one after the other: some take much of what there is.
 func TestFront(t *testing.T) {
+	t.Setenv("CONNS_PER_ADDRESS", fmt.Sprint(connsPerAddress))
 	c := startCluster(t, 2, "CHATD_LOG_FORMAT=json", "CHATD_LOG_LEVEL=debug", "CHATD_SOCKETS_PER_USER=20", "CHATD_SEND_RATE=1000")
 	followed := watchLinks(t, c)
 	for _, part := range []part{
@@ -37,6 +38,7 @@ func TestFront(t *testing.T) {
 		{"FloodsOfFrames", testFloodsOfFrames},
 		{"Smuggling", testSmuggling},
 		{"IdleAndSlowConnections", testIdleAndSlow},
+		{"ConnectionsOfOneAddress", testConnectionsOfOneAddress},
 		{"SocketsOfOnePerson", testSocketsOfOnePerson},
 		{"ForgedAddresses", testForgedAddresses},
 		{"RightsInRedis", testRightsInRedis},
@@ -374,6 +376,40 @@ func testIdleAndSlow(t *testing.T, c *cluster.Cluster) {
 		if _, err := io.Copy(io.Discard, s); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("headers that never end are waited for at %s", s.RemoteAddr())
 		}
+	}
+}
+
+const connsPerAddress = 1200
+
+// One host does not have all connections that there are.
+func testConnectionsOfOneAddress(t *testing.T, c *cluster.Cluster) {
+	const tooMany = 100
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7)}}
+	refused := 0
+	for n := range connsPerAddress + tooMany {
+		conn, err := from.Dial("tcp", c.HAProxy.Addr)
+		if err != nil { // a reset that comes before the end of Dial
+			refused++
+			continue
+		}
+		defer conn.Close()
+		if n < connsPerAddress {
+			continue
+		}
+		// Well before those that say nothing are given up.
+		if err := conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			refused++
+			break
+		}
+	}
+	if refused == 0 {
+		t.Errorf("one address may have %d connections and more", connsPerAddress)
+	}
+	if a := visitor(t, c.URL()).get(t, "/login"); a.status != http.StatusOK {
+		t.Errorf("another address: %d", a.status)
 	}
 }
 
