@@ -27,6 +27,7 @@ import (
 	"chatd/internal/config"
 	"chatd/internal/directory"
 	"chatd/internal/feed"
+	"chatd/internal/gate"
 	"chatd/internal/oidc"
 	"chatd/internal/presence"
 	"chatd/internal/room"
@@ -101,15 +102,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		defer p.Close()
 		provider, providerName = p, cfg.OIDCName
 	}
+	door := gate.New(store.client, trail, cfg.Proxies)
 	hub := room.NewHub(events, relay, cfg.Window, log)
 	sockets := socket.NewServer(socket.Options{
 		Instance: cfg.Instance, TextMax: cfg.TextMax, Max: cfg.MaxSockets, PerUser: cfg.SocketsPerUser, PerAddr: cfg.SocketsPerAddress, Admit: cfg.Handshakes, SendRate: cfg.SendRate,
-		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Audit: trail, Admins: cfg.Admins, Log: log,
+		Hub: hub, Feed: events, Relay: relay, Directory: rooms, Presence: people, Sessions: sessions, Audit: trail, Barred: door.IsOut, Admins: cfg.Admins, Log: log,
 	})
 	site, err := web.New(web.Options{
 		Instance: cfg.Instance, Guests: cfg.Guests, Registers: cfg.Accounts, Admins: cfg.Admins, PasswordMin: cfg.PasswordMin, Hosts: cfg.Hosts, Origins: cfg.Origins, Contact: cfg.SecurityContact, Requests: cfg.RequestsPerAddress, Proxies: cfg.Proxies, Files: files, Dev: cfg.Dev,
 		PublicURL: cfg.PublicURL, Provider: provider, ProviderName: providerName,
-		Sessions: sessions, Accounts: accounts, Audit: trail, Sockets: sockets, Directory: rooms, Redis: relay, Log: log,
+		Sessions: sessions, Accounts: accounts, Audit: trail, Sockets: sockets, Directory: rooms, Gate: door, Redis: relay, Log: log,
 	})
 	if err != nil {
 		return err
@@ -129,6 +131,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		}, func(err error) { log.Warn("a deleted account's name is not erased yet", "err", err) })
 	})
 
+	wg.Go(func() {
+		door.Run(background, sockets.PutOutBarred, func(err error) { log.Warn("whom administrators keep out is not known anew, trying again", "err", err) })
+	})
 	wg.Go(func() {
 		accounts.EndLocked(background, site.EndLocked, func(err error) { log.Warn("the logins of a locked name are not ended yet", "err", err) })
 	})

@@ -36,7 +36,9 @@ const (
 	AccountLocked   = "account_locked" // by an administrator; Detail is why, as in the next two
 	AccountUnlocked = "account_unlocked"
 	LoginsEnded     = "logins_ended" // all of a person
-	PersonRead      = "person_read"  // an administrator was shown somebody's logins
+	Barred          = "barred"       // Target is a network; Detail is whom, for how long and why
+	BarLifted       = "bar_lifted"
+	PersonRead      = "person_read" // an administrator was shown somebody's logins
 	Invited         = "invited"
 	Expelled        = "expelled"
 	Role            = "role"      // Detail is the new one

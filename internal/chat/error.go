@@ -10,6 +10,7 @@ import (
 const (
 	CodeBadRequest  = "bad_request"
 	CodeUnknownType = "unknown_type"
+	CodeBarred      = "barred"
 	CodeBadName     = "bad_name"
 	CodeTooLong     = "too_long"
 	CodeEmpty       = "empty"
@@ -30,6 +31,7 @@ const (
 	CloseRestart    = 1012
 	CloseBadFrame   = 4400
 	CloseLoggedOut  = 4401
+	CloseBarred     = 4403
 	CloseTooSlow    = 4408
 	CloseTooFast    = 4429
 	CloseNoRoomHere = 4503

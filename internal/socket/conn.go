@@ -38,6 +38,8 @@ type closing struct {
 
 func (c *closing) Error() string { return fmt.Sprintf("close %d: %s", c.code, c.reason) }
 
+var errBarred = &closing{chat.CloseBarred, "nobody is let in from here"}
+
 var errRestart = &closing{chat.CloseRestart, "this instance restarts"}
 
 // A conn is one WebSocket. One goroutine reads from it; another one writes, while

@@ -128,7 +128,8 @@ type Options struct {
 	Presence  Presence
 	Sessions  Sessions
 	Audit     Audit
-	Admins    []string // canonical names
+	Barred    func(address string, guest bool) bool // whom administrators keep out; nil: nobody
+	Admins    []string                              // canonical names
 	Log       *slog.Logger
 }
 
@@ -311,10 +312,26 @@ func (s *Server) add(c *conn) bool {
 	if _, ended := s.ended[c.ses.Login]; ended { // between the look at the session and here
 		c.logOut()
 	}
+	if s.isBarred(c) { // since its handshake was let through
+		c.end(errBarred)
+	}
 	if left := time.Until(s.draining); !s.draining.IsZero() {
 		c.out.Push(drainNotice(left / 2))
 	}
 	return true
+}
+
+func (s *Server) isBarred(c *conn) bool {
+	return s.Barred != nil && s.Barred(c.who.Address, c.ses.Guest)
+}
+
+// PutOutBarred closes the sockets of those who are not let in any more.
+func (s *Server) PutOutBarred() {
+	for _, c := range s.all() {
+		if s.isBarred(c) {
+			c.end(errBarred)
+		}
+	}
 }
 
 func (s *Server) remove(c *conn) {

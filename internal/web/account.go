@@ -53,9 +53,15 @@ var (
 )
 
 func (s *Server) loginPage(c echo.Context) error {
-	switch _, err := s.Sessions.Read(c.Request()); {
+	ses, err := s.Sessions.Read(c.Request())
+	if err == nil {
+		err = s.admitted(c, ses)
+	}
+	switch {
 	case err == nil:
 		return c.Redirect(http.StatusSeeOther, "/")
+	case errors.Is(err, errNoGuestsHere):
+		return s.refuse(c, "login.html", err, nil)
 	case !errors.Is(err, session.ErrNone):
 		return err
 	}
@@ -88,6 +94,9 @@ func (s *Server) authenticate(c echo.Context, username, password string) (accoun
 		return account.Account{}, errNoGuests
 	case slices.Contains(s.Admins, user):
 		return account.Account{}, errOwned
+	}
+	if err := s.guestsFrom(c); err != nil {
+		return account.Account{}, err
 	}
 	if err := s.Accounts.Guest(ctx, s.from(c)); err != nil {
 		return account.Account{}, err
@@ -264,13 +273,12 @@ func (s *Server) refuse(c echo.Context, page string, err error, data map[string]
 		}
 		data["Reason"] = locked.Reason
 	}
+	if page == "admin.html" {
+		status = http.StatusBadRequest
+	}
 	switch told.Code {
-	case account.CodeLocked, account.CodeNameLocked, chat.CodeForbidden, errAdmin.Code:
+	case account.CodeLocked, account.CodeNameLocked, chat.CodeForbidden, errAdmin.Code, codeNoGuestsHere:
 		status = http.StatusForbidden
-	case errNoReason.Code, chat.CodeBadName:
-		if page == "admin.html" {
-			status = http.StatusBadRequest
-		}
 	case oidc.CodeAway:
 		status = http.StatusBadGateway // not 503, which HAProxy would repeat at other instances
 	case chat.CodeTooFast:
@@ -310,6 +318,9 @@ func (s *Server) register(c echo.Context) error {
 	}
 	username := c.FormValue("username")
 	user, err := s.newName(username)
+	if err == nil {
+		err = s.guestsFrom(c)
+	}
 	var made account.Account
 	if err == nil {
 		made, err = s.Accounts.Register(c.Request().Context(), s.from(c), user, c.FormValue("password"))

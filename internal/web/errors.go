@@ -28,6 +28,8 @@ func (e *statusError) Error() string { return fmt.Sprintf("%d %s: %s", e.status,
 // statuses of the errors that people and clients are told of as they are.
 var statuses = map[string]int{
 	chat.CodeForbidden: http.StatusForbidden,
+	chat.CodeBarred:    http.StatusForbidden,
+	codeNoGuestsHere:   http.StatusForbidden,
 	chat.CodeNotFound:  http.StatusNotFound,
 	chat.CodeTooFast:   http.StatusTooManyRequests,
 }

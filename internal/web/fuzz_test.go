@@ -15,7 +15,7 @@ func newRealServer(f *testing.F) *Server {
 	p := &parts{admin: true}
 	s, err := New(Options{
 		Instance: "chatd-1", Requests: 1_000_000, Guests: true, Registers: true, PasswordMin: 15, Files: chatd.Files,
-		Sessions: p, Accounts: names{p}, Audit: ledger{p}, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.DiscardHandler),
+		Sessions: p, Accounts: names{p}, Audit: ledger{p}, Sockets: p, Directory: rooms{p}, Gate: gates{p}, Redis: p, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -24,7 +24,7 @@ func newRealServer(f *testing.F) *Server {
 }
 
 // forms are what can be sent, with the kind of what is no form.
-var forms = map[string]string{"/login": "", "/register": "", "/logout": "", "/account/end": "", "/account/password": "", "/account/delete": "", "/admin/lock": "", "/admin/end": "", "/report": reportKind}
+var forms = map[string]string{"/login": "", "/register": "", "/logout": "", "/account/end": "", "/account/password": "", "/account/delete": "", "/admin/lock": "", "/admin/end": "", "/admin/bar": "", "/report": reportKind}
 
 // Whatever is sent as a form, the answer is none of a fault, and what was typed is no markup.
 func FuzzForms(f *testing.F) {

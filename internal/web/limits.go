@@ -97,6 +97,9 @@ func (s *Server) crowd(from netip.Addr) {
 // reader returns who reads a list or history, or the error that is the answer.
 func (s *Server) reader(c echo.Context) (session.Session, error) {
 	ses, err := s.Sessions.Read(c.Request())
+	if err == nil {
+		err = s.admitted(c, ses)
+	}
 	if err == nil && !s.people.allow(ses.User) {
 		err = errTooFast
 	}

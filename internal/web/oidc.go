@@ -247,6 +247,9 @@ func (s *Server) chooseName(c echo.Context) error {
 	}
 	ctx, username := c.Request().Context(), c.FormValue("username")
 	user, err := s.newName(username)
+	if err == nil {
+		err = s.guestsFrom(c)
+	}
 	var made account.Account
 	if err == nil {
 		made, err = s.Accounts.Adopt(ctx, s.from(c), user, who.Identity)

@@ -52,6 +52,14 @@ func (s *Server) showAdmin(c echo.Context, name, done string, refused error) err
 			refused = err
 		}
 	}
+	bars, err := s.Gate.List(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	for i := range bars {
+		bars[i].Until = bars[i].Until.UTC()
+	}
+	data["Bars"], data["Address"] = bars, c.QueryParam("address")
 	if refused != nil {
 		return s.refuse(c, "admin.html", refused, data)
 	}

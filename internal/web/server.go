@@ -22,6 +22,7 @@ import (
 
 	"chatd/internal/audit"
 	"chatd/internal/chat"
+	"chatd/internal/gate"
 	"chatd/internal/session"
 	"chatd/internal/socket"
 )
@@ -65,6 +66,13 @@ type (
 	Directory interface {
 		List(ctx context.Context, who chat.Actor) ([]chat.RoomInfo, error)
 	}
+	// Gate says whom administrators keep out.
+	Gate interface {
+		KeepsOut(ctx context.Context, from netip.Addr, guest bool) (bool, error)
+		List(ctx context.Context) ([]gate.Bar, error)
+		Bar(ctx context.Context, address string, b gate.Bar, long time.Duration) error
+		Lift(ctx context.Context, address string, b gate.Bar) error
+	}
 	// Redis says how long this instance has not heard itself through Redis, and
 	// whether it ever did.
 	Redis interface {
@@ -94,6 +102,7 @@ type Options struct {
 	Audit        Audit
 	Sockets      Sockets
 	Directory    Directory
+	Gate         Gate
 	Redis        Redis
 	Log          *slog.Logger
 }
@@ -137,7 +146,7 @@ func New(opts Options) (*Server, error) {
 	e.GET("/.well-known/security.txt", s.securityText)
 	e.POST("/report", s.report)
 
-	people := e.Group("", s.turnAway, timeout)
+	people := e.Group("", s.turnAway, timeout, s.gated)
 	people.GET("/", s.chatPage)
 	people.HEAD("/", s.chatPage)
 	people.GET("/login", s.loginPage)
@@ -159,14 +168,16 @@ func New(opts Options) (*Server, error) {
 	people.POST("/admin/end", s.deedTo("end", s.endPerson))
 	people.POST("/admin/lock", s.deedTo("lock", s.lockPerson))
 	people.POST("/admin/unlock", s.deedTo("unlock", s.unlockPerson))
+	people.POST("/admin/bar", s.bar)
+	people.POST("/admin/lift", s.lift)
 	people.GET("/admin/audit", s.auditLog)
 	people.GET("/admin/audit.csv", s.auditTable)
 	people.POST("/session/refresh", s.refresh)
 	people.GET("/api/rooms", s.rooms)
 	people.GET("/api/rooms/:room/events", s.events)
-	e.GET("/login/oidc", s.goToProvider, s.turnAway, patient, s.provided)
-	e.GET(ReturnPath, s.comeBack, s.turnAway, patient, s.provided)
-	e.GET("/ws", s.handshake, s.turnAway) // no deadline: it lasts
+	e.GET("/login/oidc", s.goToProvider, s.turnAway, patient, s.gated, s.provided)
+	e.GET(ReturnPath, s.comeBack, s.turnAway, patient, s.gated, s.provided)
+	e.GET("/ws", s.handshake, s.turnAway, s.gated) // no deadline: it lasts
 	return s, nil
 }
 
@@ -217,6 +228,12 @@ func (s *Server) chatPage(c echo.Context) error {
 	if errors.Is(err, session.ErrNone) {
 		return c.Redirect(http.StatusSeeOther, "/login")
 	}
+	if err == nil {
+		err = s.admitted(c, ses)
+	}
+	if errors.Is(err, errNoGuestsHere) {
+		return c.Redirect(http.StatusSeeOther, "/login") // which says so, and lets those in who have an account
+	}
 	if err != nil {
 		return err
 	}
@@ -225,6 +242,9 @@ func (s *Server) chatPage(c echo.Context) error {
 
 func (s *Server) refresh(c echo.Context) error {
 	ses, err := s.Sessions.Refresh(c.Response(), c.Request())
+	if err == nil {
+		err = s.admitted(c, ses)
+	}
 	if err != nil {
 		return err
 	}
@@ -256,6 +276,9 @@ func (s *Server) shakeHands(c echo.Context) error {
 		return err
 	}
 	ses, err := s.Sessions.Read(r.WithContext(ctx))
+	if err == nil {
+		err = s.admitted(c, ses)
+	}
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"chatd/internal/account"
 	"chatd/internal/audit"
 	"chatd/internal/chat"
+	"chatd/internal/gate"
 	"chatd/internal/session"
 	"chatd/internal/socket"
 )
@@ -37,6 +38,8 @@ type parts struct {
 	ended   []string
 	from    netip.Addr // of the last handshake
 	admin   bool
+	guest   bool   // who has a login came by name alone
+	barred  string // whom the gate keeps out, from wherever they come
 	lines   []audit.Line
 	changed []string // logins that were begun, refreshed or ended
 }
@@ -46,11 +49,11 @@ func (p *parts) Begin(w http.ResponseWriter, r *http.Request, who session.Who) (
 	return session.Session{User: who.User}, "former", p.err
 }
 func (p *parts) Read(r *http.Request) (session.Session, error) {
-	return session.Session{User: "alice"}, p.err
+	return session.Session{User: "alice", Guest: p.guest}, p.err
 }
 func (p *parts) Refresh(w http.ResponseWriter, r *http.Request) (session.Session, error) {
 	p.changed = append(p.changed, "refreshed")
-	return session.Session{User: "alice"}, p.err
+	return session.Session{User: "alice", Guest: p.guest}, p.err
 }
 func (p *parts) End(w http.ResponseWriter, r *http.Request) (string, error) {
 	p.changed = append(p.changed, "ended")
@@ -149,6 +152,16 @@ func (n names) Confirm(context.Context, string, account.Proven) (account.Account
 	return account.Account{}, n.p.err
 }
 
+// gates stands in for the gate.
+type gates struct{ p *parts }
+
+func (g gates) KeepsOut(_ context.Context, _ netip.Addr, guest bool) (bool, error) {
+	return g.p.barred == gate.Everyone || g.p.barred == gate.Guests && guest, nil
+}
+func (g gates) List(context.Context) ([]gate.Bar, error)                   { return nil, g.p.err }
+func (g gates) Bar(context.Context, string, gate.Bar, time.Duration) error { return g.p.err }
+func (g gates) Lift(context.Context, string, gate.Bar) error               { return g.p.err }
+
 func newServer(t *testing.T) (*Server, *parts) {
 	t.Helper()
 	page := func(name string) *fstest.MapFile {
@@ -165,7 +178,7 @@ func newServer(t *testing.T) (*Server, *parts) {
 			"templates/strings/en.json": {Data: []byte(`{"lang":"en"}`)},
 			"templates/strings/de.json": {Data: []byte(`{"lang":"de","errors":{"unavailable":"Speicher"}}`)},
 		},
-		Sessions: p, Accounts: names{p}, Audit: ledger{p}, Sockets: p, Directory: rooms{p}, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Sessions: p, Accounts: names{p}, Audit: ledger{p}, Sockets: p, Directory: rooms{p}, Gate: gates{p}, Redis: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -694,5 +707,38 @@ func TestPageNamesAllModulesThatItNeeds(t *testing.T) {
 	}
 	if got, err := imports(files, "js/broken.js"); err == nil {
 		t.Errorf("a module that is not there: %v", got)
+	}
+}
+
+// Who is kept out is answered 403 wherever it is not a file or health; guests alone only
+// where one is or becomes one.
+func TestWhoIsKeptOutHearsSo(t *testing.T) {
+	s, p := newServer(t)
+	origin := "Origin: http://chat.example"
+	for _, c := range []struct {
+		barred, method, path string
+		guest                bool
+		want                 int
+	}{
+		{"everyone", "GET", "/", false, 403}, {"everyone", "GET", "/login", false, 403}, {"everyone", "POST", "/login", false, 403}, {"everyone", "POST", "/register", false, 403},
+		{"everyone", "POST", "/session/refresh", false, 403}, {"everyone", "GET", "/ws", false, 403}, {"everyone", "GET", "/api/rooms", false, 403}, {"everyone", "GET", "/login/oidc", false, 403},
+		{"everyone", "GET", "/static/x/js/main.js", false, 200}, {"everyone", "GET", "/livez", false, 200}, {"everyone", "GET", "/readyz", false, 200},
+		{"guests", "GET", "/", false, 200}, {"guests", "GET", "/", true, 303}, {"guests", "GET", "/login", true, 403}, {"guests", "GET", "/login", false, 303},
+		{"guests", "POST", "/login", false, 403}, {"guests", "POST", "/register", false, 403},
+		{"guests", "POST", "/session/refresh", false, 200}, {"guests", "POST", "/session/refresh", true, 403}, {"guests", "GET", "/ws", false, 204}, {"guests", "GET", "/ws", true, 403},
+		{"guests", "GET", "/api/rooms", true, 403}, {"guests", "GET", "/api/rooms/general/events", true, 403}, {"guests", "POST", "/logout", true, 303},
+		{"", "GET", "/", true, 200}, {"", "GET", "/ws", true, 204},
+	} {
+		p.barred, p.guest = c.barred, c.guest
+		if w := do(s, c.method, c.path, origin); w.Code != c.want {
+			t.Errorf("%s %s is %d where %q are kept out (guest: %t), want %d: %s", c.method, c.path, w.Code, c.barred, c.guest, c.want, w.Body)
+		}
+	}
+	p.barred = "everyone"
+	if w := do(s, "GET", "/", "X-Forwarded-For: 10.0.0.9", "Peer: 10.0.0.1:1"); w.Code != 200 {
+		t.Errorf("whom a proxy does not name is kept out: %d", w.Code)
+	}
+	if w := do(s, "POST", "/session/refresh"); !strings.Contains(w.Body.String(), `"code":"barred"`) {
+		t.Errorf("the refresh says %s", w.Body)
 	}
 }

@@ -2,7 +2,7 @@
 // instance asks for it. It knows sockets, answers and waiting; what the frames mean for rooms is its owner's business.
 
 import { Backoff } from './backoff.js';
-import { CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, REFUSED, SUBPROTOCOL, TOO_LARGE, decode, encode, isFinal } from './protocol.js';
+import { BARRED, CLOSE, FinalError, MAX_FRAME_BYTES, PING_GRACE_MS, REFUSED, SUBPROTOCOL, TOO_LARGE, decode, encode, isFinal } from './protocol.js';
 
 /** @typedef {import('./protocol.js').Frame} Frame */
 /** @typedef {import('./protocol.js').Failure} Failure */
@@ -652,6 +652,7 @@ function tooLong() {
 async function refused(response) {
   // A balancer's own error is no JSON.
   const { error } = await response.json().catch(() => ({}));
+  if (BARRED.has(error?.code)) return new StrangerError(); // the page says what to do
   return new LostError(retryAfterMs(response.headers.get('Retry-After')), REFUSED[error?.code]);
 }
 

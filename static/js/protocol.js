@@ -97,6 +97,9 @@ export const CLOSE = Object.freeze({
  */
 export const REFUSED = Object.freeze({ draining: 'restart', unavailable: 'store', full: 'busy', too_fast: 'busy' });
 
+/** The codes of a refresh that is refused for as long as one is where one is: nobody is let in from there, or no guest. */
+export const BARRED = new Set(['barred', 'no_guests_here']);
+
 const NOT_FINAL = new Set(['unavailable', 'too_fast', 'internal']);
 
 /**

@@ -23,6 +23,7 @@ var adminTests = []part{
 	{"NoLoginOutlivesALock", testLockRace},
 	{"ALockIsFinishedByAnyInstance", testLockCutOff},
 	{"AdministratorsEndLogins", testEndPerson},
+	{"WhoIsKeptOutByAddressIsOut", testBars},
 }
 
 // does has an administrator do something to somebody.
@@ -195,6 +196,140 @@ func testEndPerson(t *testing.T, c *cluster.Cluster) {
 	log := root.get(t, "/admin/audit.csv").body
 	for _, name := range []string{"ep-guest", "ep-alice"} {
 		if line := fmt.Sprintf("logins_ended,rt-root,%s,,127.0.0.1,,because", name); !strings.Contains(log, line) {
+			t.Errorf("the audit log has no %s", line)
+		}
+	}
+}
+
+// from is a browser whose requests come from another address.
+func (p *person) from(address string) *person {
+	client := *p.http
+	if already, ok := client.Transport.(forwarded); ok {
+		client.Transport = already.RoundTripper
+	}
+	client.Transport = forwarded{client.Transport, address}
+	return &person{base: p.base, http: &client}
+}
+
+// forwarded tells an instance, which believes its neighbours, where a request comes from.
+type forwarded struct {
+	http.RoundTripper
+	address string
+}
+
+func (f forwarded) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("X-Forwarded-For", f.address)
+	return f.RoundTripper.RoundTrip(r)
+}
+
+// wantPutOut waits until the socket of somebody who is not let in any more is closed.
+func wantPutOut(t *testing.T, w *wire, began time.Time) {
+	t.Helper()
+	if code := w.end(); code != 4403 {
+		t.Errorf("the socket was closed with %d", code)
+	}
+	t.Logf("the socket was closed after %v", time.Since(began).Round(time.Millisecond))
+}
+
+func testBars(t *testing.T, c *cluster.Cluster) {
+	urls := []string{c.Instances()[0].URL(), c.Instances()[1].URL(), c.Instances()[2].URL()}
+	root := theRoot(t, c)
+	enter := func(n int, address, name, password string) *person {
+		t.Helper()
+		p := visitor(t, urls[n]).from(address)
+		if a := p.enters(t, name, password); a.status != http.StatusSeeOther {
+			t.Fatalf("login is %d: %s", a.status, alert(a))
+		}
+		return p
+	}
+	owner(t, urls[0], "br-alice")
+	alice := enter(0, "203.0.113.6", "br-alice", phrase)
+	mallory, bob := enter(1, "203.0.113.5", "br-mallory", ""), enter(2, "198.51.100.5", "br-bob", "")
+	alices, mallorys, bobs := alice.connect(t), mallory.connect(t), bob.connect(t)
+	bar := func(network, whom, hours string) answer {
+		t.Helper()
+		return root.ask(t, http.MethodPost, "/admin/bar", url.Values{"network": {network}, "whom": {whom}, "hours": {hours}, "reason": {"floods"}}, nil)
+	}
+	for _, refused := range []answer{
+		bar("everywhere", "guests", "1"), bar("0.0.0.0/0", "guests", "1"), bar("203.0.113.5", "nobody", "1"), bar("203.0.113.5", "guests", "0"), bar("203.0.113.5", "guests", "9999999"),
+		bar("127.0.0.0/8", "everyone", "1"), // where the administrator is
+		root.ask(t, http.MethodPost, "/admin/bar", url.Values{"network": {"203.0.113.5"}, "whom": {"guests"}, "hours": {"1"}}, nil),
+	} {
+		if refused.status != http.StatusBadRequest || alert(refused) == "" {
+			t.Errorf("what cannot be done is %d", refused.status)
+		}
+	}
+	if a := alice.ask(t, http.MethodPost, "/admin/bar", url.Values{"network": {"198.51.100.5"}, "whom": {"everyone"}, "hours": {"1"}, "reason": {"x"}}, nil); a.status != http.StatusNotFound {
+		t.Errorf("another's attempt is %d", a.status)
+	}
+
+	began := time.Now()
+	if a := bar("203.0.113.77/24", "guests", "1"); a.status != http.StatusSeeOther {
+		t.Fatalf("barring is %d: %s", a.status, alert(a))
+	}
+	wantPutOut(t, mallorys, began)
+	const words = "nobody comes as a guest"
+	for n, at := range urls {
+		p := visitor(t, at).from("203.0.113.200")
+		chattest.Eventually(t, "no guest is let in", func() bool { return p.enters(t, "br-guest", "").status == http.StatusForbidden })
+		says(t, p.enters(t, "br-guest", ""), http.StatusForbidden, words)
+		says(t, p.ask(t, http.MethodPost, "/register", url.Values{"username": {"br-new"}, "password": {phrase}}, nil), http.StatusForbidden, words)
+		m := mallory.at(t, at)
+		if a := m.ask(t, http.MethodPost, "/session/refresh", nil, nil); a.status != http.StatusForbidden || !strings.Contains(a.body, `"no_guests_here"`) {
+			t.Errorf("the refresh of a guest is %d at %d: %s", a.status, n, a.body)
+		}
+		leadsTo(t, m.get(t, "/"), "/login")
+		says(t, m.get(t, "/login"), http.StatusForbidden, words)
+		if _, status, _ := m.shake(t, m.origin()); status != http.StatusForbidden {
+			t.Errorf("the handshake of a guest is %d", status)
+		}
+		if a := m.get(t, "/api/rooms"); a.status != http.StatusForbidden {
+			t.Errorf("the list of a guest is %d", a.status)
+		}
+		enter(n, "203.0.113.9", "br-alice", phrase).connect(t)
+	}
+	alices.fence()
+	bobs.fence()
+
+	began = time.Now()
+	if a := bar("203.0.113.6", "everyone", "24"); a.status != http.StatusSeeOther {
+		t.Fatalf("barring is %d: %s", a.status, alert(a))
+	}
+	wantPutOut(t, alices, began)
+	for _, at := range urls {
+		here := alice.at(t, at)
+		chattest.Eventually(t, "nobody is let in", func() bool { return here.get(t, "/").status == http.StatusForbidden })
+		if a := here.get(t, "/"); !strings.Contains(a.body, "Nobody is let in from this network") {
+			t.Errorf("the page says %s", a.body)
+		}
+		for _, a := range []answer{here.enters(t, "br-alice", phrase), here.ask(t, http.MethodPost, "/session/refresh", nil, nil), here.get(t, "/login"), here.get(t, "/api/rooms")} {
+			if a.status != http.StatusForbidden {
+				t.Errorf("from there it is %d: %s", a.status, a.body)
+			}
+		}
+		if _, status, _ := here.shake(t, here.origin()); status != http.StatusForbidden {
+			t.Errorf("the handshake from there is %d", status)
+		}
+	}
+	if elsewhere := alice.from("198.51.100.6"); !elsewhere.in(t) { // the login itself is as it was
+		t.Error("from elsewhere the login is not good")
+	}
+
+	page := root.get(t, "/admin").body
+	if strings.Count(page, "floods") != 2 || !strings.Contains(page, "203.0.113.0/24") || !strings.Contains(page, "203.0.113.6/32") {
+		t.Errorf("the page lists %s", page)
+	}
+	for _, network := range []string{"203.0.113.0/24", "203.0.113.6"} {
+		if a := root.ask(t, http.MethodPost, "/admin/lift", url.Values{"network": {network}, "reason": {"enough"}}, nil); a.status != http.StatusSeeOther {
+			t.Fatalf("lifting is %d: %s", a.status, alert(a))
+		}
+	}
+	chattest.Eventually(t, "they are let in again", func() bool { return mallory.in(t) && alice.in(t) })
+	mallory.connect(t)
+	log := root.get(t, "/admin/audit.csv").body
+	for _, line := range []string{"barred,rt-root,203.0.113.0/24,,127.0.0.1,,guests for 1h0m0s: floods", "barred,rt-root,203.0.113.6/32,,127.0.0.1,,everyone for 24h0m0s: floods", "bar_lifted,rt-root,203.0.113.0/24,,127.0.0.1,,enough"} {
+		if !strings.Contains(log, line) {
 			t.Errorf("the audit log has no %s", line)
 		}
 	}

@@ -301,6 +301,19 @@ test('another person in the cookie is told', async () => {
   }
 });
 
+test('who is not let in from where they are is told by the page, and does not ask on', async () => {
+  for (const code of ['barred', 'no_guests_here']) {
+    const w = world();
+    await w.goLive();
+    w.script[0] = { status: 403, code };
+    await w.socket.ends(4403);
+    await w.clock.pass(60_000);
+    assert.equal(w.heard.stranger, 1, code);
+    assert.equal(w.heard.out, 0);
+    assert.equal(w.connection.state, 'closed');
+  }
+});
+
 test('drain: at a random moment the new socket is made, and only then the old one closed', async () => {
   const w = world();
   await w.goLive();
