@@ -97,10 +97,17 @@ func (s *Server) auditTable(c echo.Context) error {
 }
 
 // cell returns a text as programs for tables show it and do not calculate it: some of it
-// was typed by strangers.
+// was typed by strangers. Where a semicolon is taken for the border between cells, as in
+// countries whose numbers have commas, what is behind one is a cell too.
 func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(text)[0]) {
-		return "'" + text
+	var b strings.Builder
+	begins := true
+	for _, r := range text {
+		if begins && strings.ContainsRune("=+-@\t\r\n＝＋－＠", r) {
+			b.WriteByte('\'')
+		}
+		b.WriteRune(r)
+		begins = r == ';' || begins && (r == ' ' || r == '"')
 	}
-	return text
+	return b.String()
 }
