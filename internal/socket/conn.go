@@ -56,7 +56,8 @@ type conn struct {
 	cancel context.CancelFunc
 	closed chan struct{} // what was queued is sent, and the socket is closed
 
-	pace *pace // fixed by Server.add
+	pace *pace   // fixed by Server.add
+	near *nearby // too; nil where the address does not count
 
 	doubts atomic.Int64 // how often something came that may have taken rights from its person
 	stuck  atomic.Int64 // when the write under way takes too long, Unix ns; 0: there is none

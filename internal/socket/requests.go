@@ -94,7 +94,7 @@ func (c *conn) noteRefusal(ctx context.Context, req chat.Request, kind string, e
 	default:
 		return
 	}
-	if !c.pace.notes.Allow() {
+	if !c.pace.notes.Allow() || c.near != nil && !c.near.notes.Allow() {
 		return
 	}
 	err := c.srv.Audit.Write(ctx, audit.Entry{
@@ -549,7 +549,7 @@ func (c *conn) appendNow(ctx context.Context, d feed.Draft) (feed.Receipt, error
 	if !errors.As(err, &unnoted) {
 		return r, err
 	}
-	if err := c.tooFast(c.pace.deeds); err != nil {
+	if err := c.tooManyDeeds(); err != nil {
 		return feed.Receipt{}, err
 	}
 	err = c.srv.Audit.Write(ctx, audit.Entry{
@@ -873,7 +873,15 @@ const membersCost = 10
 // deed counts something that changes a room for everybody.
 func (c *conn) deed() error {
 	c.pace.asks.ReserveN(time.Now(), membersCost)
-	return c.tooFast(c.pace.deeds)
+	return c.tooManyDeeds()
+}
+
+func (c *conn) tooManyDeeds() error {
+	err := c.tooFast(c.pace.deeds)
+	if err == nil && c.near != nil {
+		err = c.tooFast(c.near.deeds)
+	}
+	return err
 }
 
 // told tells all instances of what was done in a room, and then who asked for it.

@@ -40,6 +40,9 @@ const (
 	// keepInterval is how often the logins of open sockets are kept alive and
 	// looked at, should the word that one has ended be lost.
 	keepInterval = 20 * time.Second
+	// forgetInterval is how often those are forgotten who are gone and might be as fast as
+	// anybody new.
+	forgetInterval = 10 * time.Second
 	// beatInterval is how often the clock is looked at for all sockets.
 	beatInterval = time.Second
 	// requestTimeout bounds how long a request waits for Redis.
@@ -147,8 +150,9 @@ type Server struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]bool
-	pace     map[string]*pace // of the people who are here
-	users    map[string]int   // sockets of a person, those included that just shake hands
+	pace     map[string]*pace // of the people who are here, and of those who left a moment ago
+	near     map[netip.Prefix]*nearby
+	users    map[string]int // sockets of a person, those included that just shake hands
 	addrs    map[netip.Prefix]int
 	ended    map[string]time.Time
 	drained  chan struct{} // closed when draining and no socket is left
@@ -160,7 +164,7 @@ func NewServer(opts Options) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Server{
 		Options: opts, ctx: ctx, stop: stop, admit: rate.NewLimiter(rate.Limit(opts.Admit), opts.Admit), looks: make(chan struct{}, looksAtOnce),
-		conns: map[*conn]bool{}, pace: map[string]*pace{}, users: map[string]int{}, addrs: map[netip.Prefix]int{}, ended: map[string]time.Time{}, drained: make(chan struct{}),
+		conns: map[*conn]bool{}, pace: map[string]*pace{}, near: map[netip.Prefix]*nearby{}, users: map[string]int{}, addrs: map[netip.Prefix]int{}, ended: map[string]time.Time{}, drained: make(chan struct{}),
 	}
 }
 
@@ -228,11 +232,12 @@ func (s *Server) Actor(ses session.Session, address string) chat.Actor {
 	return chat.Actor{Name: ses.User, Admin: !ses.Guest && slices.Contains(s.Admins, ses.User), Address: address}
 }
 
-// Serve shakes hands for the login ses from this address, whose Origin has been checked,
+// Serve shakes hands for the login ses from this address, as it is shown, and as it counts,
+// the zero Addr where it does not; its Origin has been checked,
 // and leaves the socket to goroutines of its own: the request's, with all that net/http
 // keeps for it, ends. It has answered the request in any case, and calls release, which
 // Reserve gave, when the socket is no more.
-func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, release func()) {
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, from netip.Addr, release func()) {
 	h := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{chat.Subprotocol},
@@ -245,7 +250,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 	}
 	ws.SetReadLimit(chat.MaxFrameBytes)
 	c := newConn(s, ws, h.conn, ses, s.Actor(ses, address))
-	if !s.add(c) {
+	if !s.add(c, from) {
 		release()
 		c.cancel()
 		_ = ws.Close(websocket.StatusCode(chat.CloseRestart), "restart")
@@ -290,7 +295,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, bufio.NewReadWriter(reader, bufio.NewWriterSize(conn, writeBytes)), nil
 }
 
-func (s *Server) add(c *conn) bool {
+func (s *Server) add(c *conn, from netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
@@ -302,6 +307,13 @@ func (s *Server) add(c *conn) bool {
 	}
 	c.pace = s.pace[c.ses.User]
 	c.pace.conns[c] = true
+	if near := throttle.Neighbours(from); from.IsValid() {
+		if s.near[near] == nil {
+			s.near[near] = newNearby()
+		}
+		c.near = s.near[near]
+		c.near.conns++
+	}
 	s.wg.Add(1)
 	open.Inc()
 	s.Hub.Add(c.out)
@@ -338,8 +350,9 @@ func (s *Server) remove(c *conn) {
 	s.Hub.Remove(c.out)
 	s.mu.Lock()
 	delete(s.conns, c)
-	if delete(c.pace.conns, c); len(c.pace.conns) == 0 {
-		delete(s.pace, c.ses.User)
+	delete(c.pace.conns, c)
+	if c.near != nil {
+		c.near.conns--
 	}
 	last := len(s.conns) == 0 && !s.draining.IsZero()
 	s.mu.Unlock()
@@ -385,6 +398,7 @@ func (s *Server) Run(ctx context.Context) {
 	// By themselves, because they wait for Redis.
 	wg.Go(func() { every(ctx, keepInterval, func(time.Time) { _ = s.keep(ctx) }) })
 	wg.Go(func() { every(ctx, beatInterval, func(now time.Time) { s.lookAtEnded(ctx, now) }) })
+	wg.Go(func() { every(ctx, forgetInterval, func(time.Time) { s.forgetRested() }) })
 	var asked time.Time
 	every(ctx, beatInterval, func(now time.Time) {
 		s.beat(now)
@@ -497,6 +511,31 @@ type pace struct {
 	deeds *rate.Limiter  // changes of roles and topics, of which many hear and the audit log tells
 	reads chan struct{}  // looks through much at once
 	conns map[*conn]bool // guarded by Server.mu
+}
+
+// A nearby is how fast all people of one address may fill the audit log, which keeps a
+// number of lines.
+type nearby struct {
+	notes, deeds *rate.Limiter // as those of a pace
+	conns        int           // guarded by Server.mu
+}
+
+func newNearby() *nearby {
+	return &nearby{notes: rate.NewLimiter(rate.Every(2*time.Second), 100), deeds: rate.NewLimiter(2, 500)}
+}
+
+// rested reports whether all of these allow as much as new ones.
+func rested(limits ...*rate.Limiter) bool {
+	return !slices.ContainsFunc(limits, func(l *rate.Limiter) bool { return l.Tokens() < float64(l.Burst()) })
+}
+
+// forgetRested forgets people and addresses that have no sockets here. Not before they
+// have rested: who comes again at once is as fast as before.
+func (s *Server) forgetRested() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.pace, func(_ string, p *pace) bool { return len(p.conns) == 0 && rested(p.sends, p.asks, p.notes, p.deeds) })
+	maps.DeleteFunc(s.near, func(_ netip.Prefix, n *nearby) bool { return n.conns == 0 && rested(n.notes, n.deeds) })
 }
 
 // readsAtOnce is how many looks through much a person may have under way, whose cost is

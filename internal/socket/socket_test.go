@@ -127,8 +127,11 @@ func newKit(t *testing.T, sendRate int) *kit {
 	wg.Go(func() { relay.Run(ctx, k.Server) })
 	wg.Go(func() { k.Server.Run(ctx) })
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user := r.URL.Query().Get("user")
-		k.Serve(w, r, session.Session{User: user, Login: "login of " + user, Ends: time.Now().Add(time.Hour)}, "", func() {})
+		user, from := r.URL.Query().Get("user"), netip.Addr{}
+		if strings.HasPrefix(user, "near") {
+			from = netip.MustParseAddr("192.0.2.1")
+		}
+		k.Serve(w, r, session.Session{User: user, Login: "login of " + user, Ends: time.Now().Add(time.Hour)}, "", from, func() {})
 	}))
 	k.url = web.URL
 	t.Cleanup(func() {
@@ -387,6 +390,30 @@ func TestDeedsAreBounded(t *testing.T) {
 	}
 	alice.write(`{"type":"send","id":210,"room":"tea","key":"k","text":"x"}`)
 	alice.want(`"ok","id":210`)
+	_ = alice.ws.CloseNow()
+	again := k.dial("alice")
+	again.write(`{"type":"join","id":1,"room":"tea"}`, `{"type":"topic","id":2,"room":"tea","text":"x"}`, `{"type":"topic","id":3,"room":"tea","text":"x"}`)
+	if answers := again.want(`"id":2`) + again.want(`"id":3`); !strings.Contains(answers, `"too_fast"`) {
+		t.Fatalf("and by a new socket: %s", answers)
+	}
+
+	// All people of one address fill the log no faster than a few.
+	began, done = time.Now(), 0
+	for n := range 6 {
+		p := k.dial(fmt.Sprint("near", n))
+		p.write(`{"type":"join","id":1,"room":"tea"}`)
+		p.want(`"ok","id":1`)
+		for id := 2; id < 102; id++ {
+			p.write(fmt.Sprintf(`{"type":"topic","id":%d,"room":"tea","text":"x"}`, id))
+			if strings.Contains(p.want(fmt.Sprintf(`"id":%d`, id)), `"ok"`) {
+				done++
+			}
+		}
+		_ = p.ws.CloseNow()
+	}
+	if most := 500 + 2*time.Since(began).Seconds(); done < 500 || float64(done) > most {
+		t.Fatalf("%d topics from one address at once", done)
+	}
 }
 
 // What is remembered of messages that are to be repeated is bounded.
@@ -497,7 +524,7 @@ func TestAnExpiredLoginIsFoundAtItsEnd(t *testing.T) {
 	k := newKit(t, 1000)
 	k.ended.Store("login of alice")
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k.Serve(w, r, session.Session{User: "alice", Login: "login of alice", Ends: time.Now().Add(100 * time.Millisecond)}, "", func() {})
+		k.Serve(w, r, session.Session{User: "alice", Login: "login of alice", Ends: time.Now().Add(100 * time.Millisecond)}, "", netip.Addr{}, func() {})
 	}))
 	t.Cleanup(web.Close)
 	k.url = web.URL

@@ -55,7 +55,7 @@ type (
 		Admit(ctx context.Context, from netip.Addr) error
 		Reserve(user string, from netip.Addr) (release func(), err error)
 		Actor(ses session.Session, address string) chat.Actor
-		Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, release func())
+		Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, from netip.Addr, release func())
 		LoginEnded(ctx context.Context, login string)
 		History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) (page []json.RawMessage, looked int, err error)
 	}
@@ -287,7 +287,7 @@ func (s *Server) shakeHands(c echo.Context) error {
 		return err
 	}
 	handshakes.WithLabelValues("ok").Inc() // now, not when the socket ends
-	s.Sockets.Serve(c.Response(), r, ses, c.RealIP(), release)
+	s.Sockets.Serve(c.Response(), r, ses, c.RealIP(), from, release)
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (p *parts) EndOf(context.Context, string, ...string) error        { return 
 func (p *parts) Actor(ses session.Session, address string) chat.Actor {
 	return chat.Actor{Name: ses.User, Admin: p.admin, Address: address}
 }
-func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, release func()) {
+func (p *parts) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, from netip.Addr, release func()) {
 	release()
 	w.WriteHeader(http.StatusNoContent) // stands for the upgrade
 }
