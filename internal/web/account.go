@@ -212,6 +212,12 @@ func (s *Server) logout(c echo.Context) error {
 	if err != nil && !errors.Is(err, session.ErrNone) {
 		return err
 	}
+	if token := s.kept(c); token != "" && s.Provider != nil { // what was proven here is not for who sits here next
+		if err := s.Accounts.Forget(c.Request().Context(), token); err != nil {
+			return err
+		}
+		s.dropKept(c)
+	}
 	login, err := s.Sessions.End(c.Response(), c.Request())
 	if err != nil && !errors.Is(err, session.ErrNone) {
 		return err

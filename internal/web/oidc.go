@@ -207,6 +207,9 @@ func (s *Server) naming(c echo.Context) (who account.Proven, guest session.Sessi
 	if err != nil || who.Issuer == "" {
 		return who, guest, err
 	}
+	if who.Again { // which was for something else
+		return account.Proven{}, guest, nil
+	}
 	ses, err := s.Sessions.Read(c.Request())
 	if errors.Is(err, session.ErrNone) || err == nil && !ses.Guest {
 		return who, guest, nil

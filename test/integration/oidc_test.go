@@ -45,6 +45,7 @@ func TestProvider(t *testing.T) {
 	t.Run("TokensThatProveNothingLogNobodyIn", o.tokens)
 	t.Run("WhatTheProviderSaysIsNoMarkup", o.refusals)
 	t.Run("AnAccountEndsByWhoOwnsIt", o.deletion)
+	t.Run("WhatWasProvenGoesWithTheLogin", o.shared)
 	t.Run("LoggingOutEverywhereIsForThemToo", o.everywhere)
 	t.Run("ALockedAccountStaysOut", o.locked)
 	t.Run("ASlowProviderIsNotWaitedFor", o.slow)
@@ -368,6 +369,39 @@ func (o *outside) deletion(t *testing.T) {
 	says(t, p.ask(t, http.MethodPost, "/login", url.Values{"username": {"leaver"}}, nil), http.StatusUnauthorized, "belongs to somebody")
 	o.enters(t, p, "leaver's", "returner") // as somebody new
 	p.is(t, "returner")
+}
+
+// What somebody has proven in a browser goes with their login there: whoever sits there
+// next makes nothing of it.
+func (o *outside) shared(t *testing.T) {
+	p := visitor(t, o.URL())
+	o.enters(t, p, "shared", "shared")
+	confirm := func() {
+		leadsTo(t, p.get(t, o.back(o.begin(t, p, "/login/oidc?confirm"), chattest.Visit{Subject: "shared"})), "/account?done=confirmed")
+	}
+	name := func() answer {
+		return p.ask(t, http.MethodPost, "/login/oidc/name", url.Values{"username": {"whoever"}}, nil)
+	}
+	confirm()
+	says(t, name(), http.StatusUnauthorized, "Begin again") // it was shown for something else
+	kept := p.http.Jar.Cookies(p.base)
+	p.ask(t, http.MethodPost, "/logout", nil, nil)
+	p.is(t, "")
+	if left := p.http.Jar.Cookies(p.base); len(left) > 0 {
+		t.Errorf("a logout leaves the cookies %v", left)
+	}
+	// Nor does who has kept a copy of what the browser had.
+	p.http.Jar.SetCookies(p.base, kept)
+	says(t, name(), http.StatusUnauthorized, "Begin again")
+	p.is(t, "")
+
+	// Who came for the first time, and chose no name.
+	leadsTo(t, o.comes(t, p, chattest.Visit{Subject: "shy"}), "/login/oidc/name")
+	kept = p.http.Jar.Cookies(p.base)
+	p.ask(t, http.MethodPost, "/logout", nil, nil)
+	p.http.Jar.SetCookies(p.base, kept)
+	says(t, name(), http.StatusUnauthorized, "Begin again")
+	p.is(t, "")
 }
 
 func (o *outside) everywhere(t *testing.T) {
