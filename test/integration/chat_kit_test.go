@@ -72,7 +72,7 @@ func visitor(t *testing.T, base string) *person {
 func guest(t *testing.T, base, name string) *person {
 	t.Helper()
 	p := visitor(t, base)
-	if err := p.login(within(t, 10*time.Second), name); err != nil {
+	if err := p.login(within(t, 30*time.Second), name); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -102,7 +102,7 @@ func (p *person) ask(t *testing.T, method, path string, form url.Values, header 
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(within(t, 10*time.Second), method, target.String(), strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(within(t, 30*time.Second), method, target.String(), strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ type wire struct {
 // shake makes a handshake and returns its answer's status.
 func (p *person) shake(t *testing.T, header http.Header) (*websocket.Conn, int, error) {
 	t.Helper()
-	ws, resp, err := websocket.Dial(within(t, 10*time.Second), p.base.JoinPath("/ws").String(), &websocket.DialOptions{
+	ws, resp, err := websocket.Dial(within(t, 30*time.Second), p.base.JoinPath("/ws").String(), &websocket.DialOptions{
 		HTTPClient: p.http, HTTPHeader: header, Subprotocols: []string{chat.Subprotocol},
 	})
 	if err == nil {
@@ -176,7 +176,7 @@ func (p *person) connect(t *testing.T) *wire {
 // say writes one frame.
 func (w *wire) say(frame string) {
 	w.t.Helper()
-	if err := w.ws.Write(within(w.t, 10*time.Second), websocket.MessageText, []byte(frame)); err != nil {
+	if err := w.ws.Write(within(w.t, 30*time.Second), websocket.MessageText, []byte(frame)); err != nil {
 		w.t.Fatalf("%s: write: %v", w.user, err)
 	}
 }
@@ -197,7 +197,7 @@ func (w *wire) next() map[string]any {
 }
 
 func (w *wire) read() error {
-	_, b, err := w.ws.Read(within(w.t, 10*time.Second))
+	_, b, err := w.ws.Read(within(w.t, 30*time.Second))
 	if err != nil {
 		return err
 	}
@@ -411,7 +411,7 @@ func enter(t *testing.T, base, name string, opt client.Options, rooms ...string)
 		t.Fatal(err)
 	}
 	if opt.Jar == nil {
-		if err := p.Login(within(t, 10*time.Second)); err != nil {
+		if err := p.Login(within(t, 30*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -450,7 +450,7 @@ func (p *chatter) logInAgain() {
 	p.t.Helper()
 	<-p.done
 	p.note(func() { p.out, p.ended = nil, nil })
-	if err := p.Login(within(p.t, 10*time.Second)); err != nil {
+	if err := p.Login(within(p.t, 30*time.Second)); err != nil {
 		p.t.Fatal(err)
 	}
 	p.done = make(chan struct{})

@@ -216,11 +216,7 @@ func TestHAProxyAcceptsItsConfigurations(t *testing.T) {
 func TestComposeFindsInstancesByDNS(t *testing.T) {
 	c := startCluster(t, 1)
 	resolver := serveDNS(t)
-	front, err := net.Listen("tcp", "127.0.0.1:0") // for its port
-	if err != nil {
-		t.Fatal(err)
-	}
-	front.Close()
+	front := freeAddr(t)
 	_, port, err := net.SplitHostPort(c.Instances()[0].Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +224,7 @@ func TestComposeFindsInstancesByDNS(t *testing.T) {
 
 	dir := filepath.Join(root(t), "haproxy")
 	cmd := exec.CommandContext(t.Context(), "haproxy", "-db", "-f", filepath.Join(dir, "haproxy.cfg"), "-f", filepath.Join(dir, "compose.cfg"))
-	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin", "BIND="+front.Addr().String(), "BACKEND=chatd-by-dns",
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin", "BIND="+front, "BACKEND=chatd-by-dns",
 		"CHATD_DNS=chatd.test:"+port, "RESOLVER="+resolver, "STATE_FILE=/dev/null", "RUNTIME_SOCKET="+filepath.Join(t.TempDir(), "sock"),
 		"CHATD_1_STATE=disabled", "CHATD_2_STATE=disabled", "CHATD_3_STATE=disabled")
 	var out strings.Builder
@@ -244,7 +240,7 @@ func TestComposeFindsInstancesByDNS(t *testing.T) {
 		}
 	})
 
-	p := visitor(t, "http://"+front.Addr().String())
+	p := visitor(t, "http://"+front)
 	eventually(t, 10*time.Second, "a login through an instance that DNS named", func() bool {
 		return p.login(within(t, 5*time.Second), "alice") == nil
 	})

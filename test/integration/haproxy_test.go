@@ -263,7 +263,7 @@ func TestKilledInstanceFailsNoRequest(t *testing.T) {
 		if err := i.Start(within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.AwaitState(within(t, 5*time.Second), i, "UP"); err != nil {
+		if err := c.AwaitState(within(t, 20*time.Second), i, "UP"); err != nil {
 			t.Fatal(err)
 		}
 		tr.more(t, 200)
@@ -309,7 +309,7 @@ func TestPlannedRestartIsNotNoticed(t *testing.T) {
 		if err := i.Start(within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.AwaitState(within(t, 5*time.Second), i, "UP"); err != nil {
+		if err := c.AwaitState(within(t, 20*time.Second), i, "UP"); err != nil {
 			t.Fatal(err)
 		}
 		tr.more(t, 200)
@@ -371,7 +371,7 @@ func TestHungInstanceIsLeftWithinSeconds(t *testing.T) {
 	t.Logf("%s hangs: its %d sockets were freed after %s", hung.Name, len(on), mustEnd(t, on, began, 4*time.Second))
 	tr.more(t, 400)
 	hung.Resume()
-	if err := c.AwaitState(within(t, 5*time.Second), hung, "UP"); err != nil {
+	if err := c.AwaitState(within(t, 20*time.Second), hung, "UP"); err != nil {
 		t.Fatal(err)
 	}
 	tr.more(t, 200)
@@ -422,7 +422,7 @@ func TestSlotIsAddedAndTakenAwayAtRunTime(t *testing.T) {
 	if err := c.HAProxy.Start(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AwaitState(within(t, 5*time.Second), added, "MAINT"); err != nil {
+	if err := c.AwaitState(within(t, 20*time.Second), added, "MAINT"); err != nil {
 		t.Error(err)
 	}
 	if again, err := c.Add(within(t, 15*time.Second)); err != nil || again.Name != added.Name {

@@ -61,7 +61,7 @@ func startClusterWith(t *testing.T, opts cluster.Options) *cluster.Cluster {
 	}
 	opts.Dir, opts.Chatd = dir, chatd
 	opts.Died = func(p *cluster.Process, how error) { t.Errorf("%s %v", p.Name, how) }
-	c, err := cluster.Start(within(t, 20*time.Second), opts)
+	c, err := cluster.Start(within(t, time.Minute), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func login(t *testing.T, c *cluster.Cluster, name string) *person {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.login(within(t, 10*time.Second), name); err != nil {
+	if err := p.login(within(t, 30*time.Second), name); err != nil {
 		t.Fatal(err)
 	}
 	return p
