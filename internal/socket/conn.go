@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -19,12 +20,10 @@ import (
 )
 
 const (
-	// writeTimeout bounds one frame's way into the network, and grows with a frame
-	// as for a client that takes slowBytes a second. frameBytes bounds a frame of
-	// several objects.
+	// writeTimeout bounds one write's way into the network, and grows with what is
+	// written as for a client that takes slowBytes a second.
 	writeTimeout = 15 * time.Second
 	slowBytes    = 8 << 10
-	frameBytes   = 64 << 10
 	// maxHasty is how many requests in a row may be too fast, as those are whose
 	// client does not wait for answers, before the connection is closed.
 	maxHasty = 200
@@ -42,13 +41,13 @@ var errBarred = &closing{chat.CloseBarred, "nobody is let in from here"}
 
 var errRestart = &closing{chat.CloseRestart, "this instance restarts"}
 
-// A conn is one WebSocket. One goroutine reads from it; another one writes, while
-// there is something to write.
+// A conn is one WebSocket. One goroutine reads from it; writers write, who do so for all.
 type conn struct {
 	// Fixed after newConn.
 	srv    *Server
 	ws     *websocket.Conn
 	net    net.Conn
+	raw    syscall.RawConn // of net, nil if it has none
 	ses    session.Session
 	who    chat.Actor
 	out    *room.Reader
@@ -61,6 +60,7 @@ type conn struct {
 
 	doubts atomic.Int64 // how often something came that may have taken rights from its person
 	stuck  atomic.Int64 // when the write under way takes too long, Unix ns; 0: there is none
+	silent atomic.Bool  // the peer has not answered the last ping
 
 	// What presence counts this connection for. Its lock is held while presence is told.
 	mu    sync.Mutex
@@ -72,7 +72,7 @@ type conn struct {
 	stalled map[chat.Room]string // rooms in which a message of this key has to come first
 	hasty   int                  // requests in a row that were too fast
 
-	// Owned by Server.beat.
+	// Owned by beat, which Server.beat calls.
 	ping time.Time // when the next one is due
 }
 
@@ -83,7 +83,10 @@ func newConn(s *Server, ws *websocket.Conn, network net.Conn, ses session.Sessio
 		ping: time.Now().Add(chat.PingInterval/2 + rand.N(chat.PingInterval/2)), // #nosec G404 -- so that not all are due at once
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.out = room.NewReader(ses.User, func() { go c.write() })
+	c.out = room.NewReader(ses.User, func() { s.writers.add(c) })
+	if sc, ok := network.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn()
+	}
 	return c
 }
 
@@ -148,76 +151,34 @@ func (c *conn) answer(ctx context.Context, frame []byte) error {
 	return nil
 }
 
-// A draft is what a writer works with.
-type draft struct {
-	batch [][]byte
-	frame []byte
-}
-
-var drafts = sync.Pool{New: func() any { return new(draft) }}
-
-// write sends what is queued until nothing is, or the queue ends: then it closes the
-// connection. There is one at a time.
-func (c *conn) write() {
-	d := drafts.Get().(*draft)
-	defer drafts.Put(d)
-	for {
-		batch, err := c.out.Take(d.batch)
-		if err == nil && len(batch) == 0 {
-			return
-		}
-		if err == nil {
-			d.batch = nil // it is the queue's now
-			err = c.send(d, batch)
-			clear(batch)
-			d.batch = batch
-		}
-		if err != nil {
-			c.log().Debug("socket closes", "reason", err)
-			c.close(err)
-			c.cancel()
-			close(c.closed)
-			return
-		}
-	}
-}
-
-// send writes objects, several to a frame where more than one waits.
-func (c *conn) send(d *draft, objects [][]byte) error {
-	for len(objects) > 0 {
-		frame := objects[0]
-		objects = objects[1:]
-		if len(objects) > 0 && len(frame)+len(objects[0]) < frameBytes {
-			frame = append(d.frame[:0], frame...)
-			for len(objects) > 0 && len(frame)+len(objects[0]) < frameBytes {
-				frame = append(append(frame, '\n'), objects[0]...)
-				objects = objects[1:]
-			}
-			d.frame = frame
-		}
-		// A deadline of its own would cost more than the write.
-		c.stuck.Store(time.Now().Add(writeTimeout + time.Duration(len(frame)/slowBytes)*time.Second).UnixNano())
-		err := c.ws.Write(context.Background(), websocket.MessageText, frame)
-		c.stuck.Store(0)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// finish closes the connection, whose queue has ended by err.
+func (c *conn) finish(err error) {
+	c.log().Debug("socket closes", "reason", err)
+	c.close(err)
+	c.cancel()
+	close(c.closed)
 }
 
 var pingObject = chat.Encode(chat.Notice{Type: "ping"})
 
-// sayPing says that this instance lives, by an object that a page can see, and finds
-// out whether the peer lives, by a WebSocket ping.
-func (c *conn) sayPing() {
-	c.out.Push(pingObject)
-	pong, cancel := context.WithTimeout(c.ctx, chat.PingInterval)
-	defer cancel()
-	if err := c.ws.Ping(pong); err != nil && c.ctx.Err() == nil {
+// beat says now and then that this instance lives, by an object that a page can see, and
+// finds out whether the peer lives, by a WebSocket ping. It cuts who does not take what is
+// written.
+func (c *conn) beat(now time.Time) {
+	if late := c.stuck.Load(); late != 0 && now.UnixNano() > late {
+		_ = c.net.Close() // who writes hears it
+	}
+	if now.Before(c.ping) {
+		return
+	}
+	c.ping = now.Add(chat.PingInterval)
+	if c.silent.Swap(true) {
 		c.out.Close(&closing{chat.CloseGoingAway, "no answer to a ping"})
 		_ = c.net.Close() // a write under way would wait for a peer that is silent
+		return
 	}
+	c.out.Push(pingFrame)
+	c.out.Push(pingObject)
 }
 
 // logOut tells the peer that its login ended, and closes the connection.

@@ -1,5 +1,5 @@
-// Package socket speaks the wire contract (docs/protocol.md) over WebSockets: one
-// read loop and one write loop per connection, pings, the close handshake, and the
+// Package socket speaks the wire contract (docs/protocol.md) over WebSockets: a loop per
+// connection that reads, a few for all that write, pings, the close handshake, and the
 // drain of all of them. It is the only home of coder/websocket on the server.
 //
 // What a request means is decided in requests.go, by the rooms, the feed, the
@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -140,11 +141,12 @@ type Options struct {
 type Server struct {
 	Options
 
-	ctx   context.Context // ends with Close
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
-	admit *rate.Limiter
-	looks chan struct{} // held by who looks through much
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	admit   *rate.Limiter
+	looks   chan struct{} // held by who looks through much
+	writers writers
 
 	regained atomic.Int64 // how often the relay was
 
@@ -162,10 +164,12 @@ type Server struct {
 // NewServer returns a server without sockets.
 func NewServer(opts Options) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Server{
+	s := &Server{
 		Options: opts, ctx: ctx, stop: stop, admit: rate.NewLimiter(rate.Limit(opts.Admit), opts.Admit), looks: make(chan struct{}, looksAtOnce),
 		conns: map[*conn]bool{}, pace: map[string]*pace{}, near: map[netip.Prefix]*nearby{}, users: map[string]int{}, addrs: map[netip.Prefix]int{}, ended: map[string]time.Time{}, drained: make(chan struct{}),
 	}
+	s.writers.start(runtime.GOMAXPROCS(0))
+	return s
 }
 
 // ErrFull says that the instance takes no more sockets, for now.
@@ -239,17 +243,23 @@ func (s *Server) Actor(ses session.Session, address string) chat.Actor {
 // Reserve gave, when the socket is no more.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Session, address string, from netip.Addr, release func()) {
 	h := &hijacker{ResponseWriter: w}
+	var c *conn
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{chat.Subprotocol},
 		InsecureSkipVerify: true, // package web compares scheme and port too, and wants an Origin
 		CompressionMode:    websocket.CompressionDisabled,
+		OnPongReceived:     func(context.Context, []byte) { c.silent.Store(false) },
+		OnPingReceived: func(_ context.Context, payload []byte) (pong bool) {
+			c.out.Offer(pongFrame(payload))
+			return false
+		},
 	})
 	if err != nil {
 		release()
 		return // answered, and the stranger's fault
 	}
 	ws.SetReadLimit(chat.MaxFrameBytes)
-	c := newConn(s, ws, h.conn, ses, s.Actor(ses, address))
+	c = newConn(s, ws, h.conn, ses, s.Actor(ses, address))
 	if !s.add(c, from) {
 		release()
 		c.cancel()
@@ -263,10 +273,11 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 	}()
 }
 
-// What a connection keeps for reading and writing: enough for most messages in one go.
+// What a connection keeps: enough to read most messages in one go, and for the library to
+// write a control frame.
 const (
 	readBytes  = 512
-	writeBytes = 1 << 10
+	writeBytes = 128
 )
 
 // A hijacker keeps hold of the network connection, because only closing that ends a close
@@ -288,9 +299,12 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if _, err := io.ReadFull(rw.Reader, early); err != nil {
 		return nil, nil, err
 	}
-	reader := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(readBytes, len(early)))
-	if _, err := reader.Peek(len(early)); err != nil {
-		return nil, nil, err
+	reader := bufio.NewReaderSize(conn, readBytes)
+	if len(early) > 0 {
+		reader = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(readBytes, len(early)))
+		if _, err := reader.Peek(len(early)); err != nil {
+			return nil, nil, err
+		}
 	}
 	return conn, bufio.NewReadWriter(reader, bufio.NewWriterSize(conn, writeBytes)), nil
 }
@@ -424,19 +438,12 @@ func every(ctx context.Context, interval time.Duration, do func(now time.Time)) 
 	}
 }
 
-// beat looks at the clock for all sockets, so that none needs a timer of its own: it
-// pings who has not been for a while, and cuts who does not take what is written.
+// beat looks at the clock for all sockets, so that none needs a timer of its own.
 func (s *Server) beat(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if late := c.stuck.Load(); late != 0 && now.UnixNano() > late {
-			_ = c.net.Close() // the writer hears it
-		}
-		if now.After(c.ping) {
-			c.ping = now.Add(chat.PingInterval)
-			s.wg.Go(c.sayPing)
-		}
+		c.beat(now)
 	}
 }
 
@@ -822,4 +829,5 @@ func (s *Server) Close() {
 	s.stop()
 	s.mu.Unlock()
 	s.wg.Wait()
+	s.writers.end()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -520,6 +521,72 @@ func TestAPeerThatDoesNotReadIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// A peer that reads little gets all of what it missed, in its order, and its pings are
+// answered in between.
+func TestWhatIsTakenSlowlyIsWhole(t *testing.T) {
+	k := newKit(t, 1000)
+	const all = 60 // 3.6 MB, twice: more than the network takes from who does not read
+	rooms := []chat.Room{"general", "other"}
+	first := map[chat.Room]chat.EventID{}
+	for n := range all {
+		for _, name := range rooms {
+			r, err := k.Feed.Append(t.Context(), feed.Draft{Kind: chat.Message, Room: name, From: "bob", Key: fmt.Sprint(n), Text: strings.Repeat("x", 60_000)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				first[name] = r.Event
+			}
+		}
+	}
+	bob := k.dial("bob")
+	bob.write(`{"type":"join","id":1,"room":"other"}`)
+	bob.want(`"id":1`)
+	alice := k.dial("alice")
+	for i, name := range rooms {
+		alice.write(fmt.Sprintf(`{"type":"join","id":%d,"room":"%s","after":"%s"}`, i, name, first[name]))
+	}
+	bob.want(`"presence"`, `"alice"`) // so it is all on its way to her
+	pong := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		pong <- alice.ws.Ping(ctx)
+	}()
+	type event struct {
+		Type   string
+		Room   chat.Room
+		Seq    int64
+		Event  chat.EventID
+		Prev   chat.EventID
+		Events []event
+	}
+	seen := maps.Clone(first)
+	for seen["general"].Seq() < all || seen["other"].Seq() < all {
+		object, err := alice.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o event
+		if err := json.Unmarshal([]byte(object), &o); err != nil {
+			t.Fatal(err)
+		}
+		if o.Type == chat.Message {
+			o.Events = []event{o}
+		}
+		for _, ev := range o.Events {
+			if ev.Prev != seen[ev.Room] {
+				t.Fatalf("%s: %s after %s where %s is the last", ev.Room, ev.Event, ev.Prev, seen[ev.Room])
+			}
+			seen[ev.Room] = ev.Event
+		}
+	}
+	go alice.closed() // reads on
+	if err := <-pong; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAnExpiredLoginIsFoundAtItsEnd(t *testing.T) {
 	k := newKit(t, 1000)
 	k.ended.Store("login of alice")
@@ -588,10 +655,11 @@ func TestWhatIsLookedAtCounts(t *testing.T) {
 		"gina":  `{"type":"join","room":"general","id":`, // 3 MB are read to find that they are too long for an answer
 		"alice": `{"type":"history","room":"general","limit":60,"id":`, "carol": `{"type":"search","room":"general","text":"y","id":`, "dave": `{"type":"find","id":`,
 	} {
+		began := time.Now()
 		p := k.dial(user)
 		p.write(`{"type":"join","id":1,"room":"general"}`)
 		p.want(`"id":1`)
-		n, began := 2, time.Now()
+		n := 2
 		for ; ; n++ {
 			p.write(fmt.Sprint(request, n, "}"))
 			object := p.want(fmt.Sprintf(`"id":%d`, n))
