@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"encoding/hex"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,13 +31,21 @@ var appendScript = redis.NewScript(appendSource)
 // A Feed reads and appends to the rooms' feeds. It is safe for concurrent use.
 type Feed struct {
 	rdb     redis.UniversalClient
+	appends batcher
 	history int
 }
 
 // New returns a Feed that keeps about history events per room. rdb must not
 // repeat commands by itself (MaxRetries -1): a repeat is the sender's, by key.
 func New(rdb redis.UniversalClient, history int) *Feed {
-	return &Feed{rdb: rdb, history: history}
+	return &Feed{rdb: rdb, appends: batcher{rdb: rdb, script: appendScript, atOnce: batchesAtOnce}, history: history}
+}
+
+// Alone has each append go to Redis by itself, whatever others are under way, for who
+// decides by which turns they get there. It returns f.
+func (f *Feed) Alone() *Feed {
+	f.appends.atOnce = math.MaxInt
+	return f
 }
 
 // A Draft is an event to be.
@@ -103,7 +112,7 @@ func (f *Feed) Append(ctx context.Context, d Draft) (Receipt, error) {
 	if d.Noted {
 		noted = "noted"
 	}
-	res, err := appendScript.Run(ctx, f.rdb, keys,
+	res, err := f.appends.call(ctx, keys,
 		nonce(), f.history, int(keyTTL.Seconds()), d.digest(), d.Kind, string(d.Target), d.From, head, tail, liveChannel(d.Room), role, admin, noted).StringSlice()
 	if err != nil {
 		return Receipt{}, chat.Unavailable("append", err)

@@ -154,7 +154,7 @@ type script struct {
 func run(t *testing.T, rdb redis.UniversalClient, drafts int) (s script) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
-	f := feed.New(rdb, 1000)
+	f := feed.New(rdb, 1000).Alone()
 	for n := range drafts {
 		d := feed.Draft{Kind: chat.Message, Room: "general", From: fmt.Sprint("user", rng.IntN(2)), Key: fmt.Sprint("k", rng.IntN(n+20)), Text: "Grüße, \"du\"\\ \n"}
 		if k := len(s.ids); k > 0 && rng.IntN(3) == 0 {

@@ -223,4 +223,4 @@ func (p *proc) sleep(d time.Duration) bool {
 }
 
 // feed returns the product's feed on this run's Redis.
-func (w *world) feed() *feed.Feed { return feed.New(w.bench.rdb, w.plan.History) }
+func (w *world) feed() *feed.Feed { return feed.New(w.bench.rdb, w.plan.History).Alone() }
