@@ -58,7 +58,7 @@ type conn struct {
 	pace *pace   // fixed by Server.add
 	near *nearby // too; nil where the address does not count
 
-	doubts atomic.Int64 // how often something came that may have taken rights from its person
+	doubts atomic.Int64 // how often something came that may have taken a room, or rights in it, from its person
 	stuck  atomic.Int64 // when the write under way takes too long, Unix ns; 0: there is none
 	silent atomic.Bool  // the peer has not answered the last ping
 
@@ -69,8 +69,10 @@ type conn struct {
 	muted map[chat.Room]bool // rooms, and whether its person is muted there, as far as is known
 
 	// Owned by the read loop.
-	stalled map[chat.Room]string // rooms in which a message of this key has to come first
-	hasty   int                  // requests in a row that were too fast
+	stalled  map[chat.Room]string // rooms in which a message of this key has to come first
+	hasty    int                  // requests in a row that were too fast
+	listed   map[chat.Room]bool   // public rooms that it is not in and that are on its person's list: while
+	listedAt int64                // doubts is this
 
 	// Owned by beat, which Server.beat calls.
 	ping time.Time // when the next one is due

@@ -346,6 +346,7 @@ func (c *conn) leave(ctx context.Context, req chat.Request) error {
 			return err
 		}
 		c.cost(asksPerSend) // everybody there hears of it at once, as of a message
+		c.doubts.Add(1)
 		c.quit(ctx, name, false)
 		news := notice{For: c.ses.User}
 		if name.Private() {
@@ -587,8 +588,7 @@ func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
 		if name.Private() || c.isHere(name) {
 			return nil // it was listed when joined, or is not for this person, which the append finds
 		}
-		_, err := c.list(ctx, name)
-		return err
+		return c.listOnce(ctx, name)
 	}
 	without, err := c.srv.Directory.Without(ctx, name, slices.Compact([]string{a, b})...)
 	if err != nil {
@@ -610,6 +610,23 @@ func (c *conn) listForAll(ctx context.Context, name chat.Room) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// listOnce is list for a room that this connection speaks in and does not read: not for
+// each word, but again when the list may have changed.
+func (c *conn) listOnce(ctx context.Context, name chat.Room) error {
+	doubts := c.doubts.Load()
+	if c.listedAt == doubts && c.listed[name] {
+		return nil
+	}
+	if _, err := c.list(ctx, name); err != nil {
+		return err
+	}
+	if c.listed == nil || c.listedAt != doubts {
+		c.listed, c.listedAt = map[chat.Room]bool{}, doubts
+	}
+	c.listed[name] = true
 	return nil
 }
 

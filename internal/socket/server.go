@@ -648,7 +648,12 @@ func (s *Server) Control(data []byte) {
 		if n.Room == "" {
 			tell = chat.Encode(chat.Notice{Type: "relist"})
 		}
-		s.tell(tell, n.For)
+		for _, c := range s.of(n.For) {
+			if n.Room == "" {
+				c.doubts.Add(1)
+			}
+			c.out.Push(tell)
+		}
 	}
 }
 

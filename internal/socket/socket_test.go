@@ -44,6 +44,7 @@ type kit struct {
 	held   chan struct{}          // looks at who may be in a room wait for it, if there is one
 	inside atomic.Int64           // that wait
 	during atomic.Pointer[func()] // what happens while bob joins
+	joins  atomic.Int64           // looks into the lists for a join
 	ended  atomic.Value           // the login that Keep says has ended
 }
 
@@ -86,6 +87,7 @@ func (u *unsure) Check(ctx context.Context, who chat.Actor, room chat.Room) (str
 
 // Join and Open let something happen between the look and what follows.
 func (u *unsure) Join(ctx context.Context, who chat.Actor, room chat.Room) (directory.Joined, error) {
+	u.kit.joins.Add(1)
 	joined, err := u.Directory.Join(ctx, who, room)
 	u.kit.meanwhile(who)
 	return joined, err
@@ -746,6 +748,31 @@ func TestTakingBackOthersMessagesIsADeed(t *testing.T) {
 }
 
 // Read positions are kept for rooms that a person reads, not for whatever they name.
+// Who speaks in a room without reading it has it on their list, which is not looked at
+// for each word, but again when they took it off.
+func TestWhereOneSpeaksIsOnTheList(t *testing.T) {
+	k := newKit(t, 1000)
+	bot, page := k.dial("alice"), k.dial("alice")
+	for i := range 5 {
+		bot.write(send(i, fmt.Sprint("k", i), "x"))
+		bot.want(`"ok"`)
+	}
+	if n := k.joins.Load(); n != 1 {
+		t.Errorf("the lists were looked at %d times for five messages", n)
+	}
+	page.write(`{"type":"leave","id":1,"room":"general"}`)
+	page.want(`"id":1`)
+	bot.want(`"relist"`)
+	bot.write(`{"type":"rooms","id":10}`)
+	if list := bot.want(`"id":10`); !strings.Contains(list, `"joined":false`) {
+		t.Fatalf("left, and on the list: %s", list)
+	}
+	bot.write(send(11, "k11", "x"), `{"type":"rooms","id":12}`)
+	if list := bot.want(`"id":12`); strings.Contains(list, `"joined":false`) {
+		t.Fatalf("spoken in, and not on the list: %s", list)
+	}
+}
+
 func TestNobodyMarksWhatTheyDoNotRead(t *testing.T) {
 	k := newKit(t, 1000)
 	alice := k.dial("alice")
