@@ -870,6 +870,7 @@ func TestAFaultEndsOneRequestOfASocketOnly(t *testing.T) {
 // One person or address cannot have all sockets of an instance. Proxies are not counted.
 func TestSocketsOfOnePersonAndAddressAreBounded(t *testing.T) {
 	s := socket.NewServer(socket.Options{Max: 100, PerUser: 2, PerAddr: 3, Admit: 1000, SendRate: 1, Log: slog.New(slog.DiscardHandler)})
+	defer s.Close()
 	var release []func()
 	take := func(user, from string, want error) {
 		t.Helper()
@@ -943,6 +944,7 @@ func TestHandshakesWaitForTheirTurn(t *testing.T) {
 // A guest who came under an administrator's name before it was one has no rights by it.
 func TestNoGuestIsAnAdministrator(t *testing.T) {
 	s := socket.NewServer(socket.Options{Admins: []string{"root"}, Admit: 1, Log: slog.New(slog.DiscardHandler)})
+	defer s.Close()
 	for _, c := range []struct {
 		ses  session.Session
 		want bool
