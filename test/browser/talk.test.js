@@ -231,6 +231,38 @@ test('reactions: counted, with who, taken back by another press, the same after 
   assertContent([alice, bob], { unreachable: true });
 });
 
+test('hundreds of emoji under a message are not all shown', async () => {
+  const { alice, bob } = await two();
+  await alice.say('flooded');
+  await bob.sees('flooded');
+  // By a socket of bob's own, as no page does it.
+  await bob.page.evaluate(async () => {
+    const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/ws`, 'chatd.v1');
+    const [, room] = decodeURIComponent(location.hash).split('/');
+    let id = 0;
+    /** @returns {Promise<any>} */
+    const ask = (type, fields) => new Promise((answered) => {
+      const mine = ++id;
+      socket.addEventListener('message', ({ data }) => {
+        for (const object of data.split('\n').map(JSON.parse)) if (object.id === mine) answered(object);
+      });
+      socket.send(JSON.stringify({ type, id: mine, room, ...fields }));
+    });
+    await new Promise((open) => socket.addEventListener('open', open));
+    const { events } = await ask('join', {});
+    const target = events.findLast(({ text }) => text === 'flooded').event;
+    for (let n = 0; n < 30; n++) await ask('react', { key: `flood-${n}`, target, emoji: String.fromCodePoint(0x1f400 + n), on: true });
+    socket.close();
+  });
+  await alice.page.locator('.reactions .left').getByText('+10').waitFor();
+  assert.equal(await alice.page.locator('.reactions button').count(), 20);
+  await alice.act('flooded', 'React');
+  await alice.page.locator('.picker').getByLabel('tada').click();
+  await alice.page.locator('.reactions button', { hasText: '🎉' }).waitFor(); // one's own is there
+  await bob.page.locator('.reactions button').nth(29).waitFor();
+  assertContent([alice, bob]);
+});
+
 test('a reaction that is refused says so, and can be discarded', async () => {
   const { alice, bob } = await two({ timed: true });
   await alice.say('look');

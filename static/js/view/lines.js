@@ -20,6 +20,8 @@ const QUOTE_LENGTH = 160;
 /** A text with more lines, or code points, than these is folded. */
 const FOLD_LINES = 18;
 const FOLD_LENGTH = 1_600;
+/** Somebody can put thousands of emoji under a message: so many are shown, those that most people chose, and one's own. */
+const MOST_REACTIONS = 20;
 
 export class Lines {
   #on;
@@ -110,7 +112,10 @@ export class Lines {
   #reactions(line, reactions) {
     const react = (/** @type {string} */ emoji, /** @type {boolean} */ on) =>
       void this.#on.change(line.room, { type: 'react', target: line.event, emoji, on });
-    const buttons = reactions.map(({ emoji, from }) => {
+    const most = reactions.length > MOST_REACTIONS
+      ? reactions.toSorted((a, b) => b.from.length - a.from.length).filter(({ from }, n) => n < MOST_REACTIONS || from.includes(this.#user))
+      : reactions;
+    const buttons = most.map(({ emoji, from }) => {
       const mine = from.includes(this.#user);
       const who = text.reactedBy(from.map((name) => (name === this.#user ? text.you : text.author(name))));
       const button = make('button', { title: who, label: `${emoji} ${from.length}: ${who}`, click: () => react(emoji, !mine) },
@@ -118,7 +123,8 @@ export class Lines {
       button.ariaPressed = String(mine);
       return button;
     });
-    return make('p', { class: 'reactions' }, ...buttons);
+    const left = reactions.length - most.length;
+    return make('p', { class: 'reactions' }, ...buttons, ...(left > 0 ? [make('span', { class: 'left' }, `+${left}`)] : []));
   }
 
   /** @param {string} words */
