@@ -127,7 +127,7 @@ func (a *Accounts) find(ctx context.Context, name string) (account Account, hash
 var registerScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'password', ARGV[2], 'since', now[1] .. '000')
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'password', ARGV[2], 'since', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
 return 1`)
 
 // Register makes the account of a canonical name that is free.
@@ -173,6 +173,15 @@ func (a *Accounts) Register(ctx context.Context, from From, name, password strin
 		return Account{}, err
 	}
 	return a.Find(ctx, name)
+}
+
+// TakeData counts somebody who takes a file of all that there is of them, and fails with
+// too many.
+func (a *Accounts) TakeData(ctx context.Context, from From, name string) error {
+	if err := a.try(ctx, []throttle.Bucket{tries("data:"+name, 3, 20*time.Minute)}); err != nil {
+		return err
+	}
+	return a.note(ctx, from, audit.DataTaken, name)
 }
 
 func (a *Accounts) note(ctx context.Context, from From, action, name string) error {

@@ -58,7 +58,7 @@ local has = redis.call('GET', KEYS[2])
 if has then return has end
 if redis.call('EXISTS', KEYS[1]) == 1 then return '' end
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'issuer', ARGV[2], 'subject', ARGV[3], 'since', now[1] .. '000')
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'issuer', ARGV[2], 'subject', ARGV[3], 'since', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
 redis.call('SET', KEYS[2], ARGV[4])
 return ARGV[4]`)
 

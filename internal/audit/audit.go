@@ -33,6 +33,7 @@ const (
 	PasswordChanged = "password_changed"
 	AccountMade     = "account_made"
 	AccountDeleted  = "account_deleted"
+	DataTaken       = "data_taken"     // all that there is of the actor, as a file
 	AccountLocked   = "account_locked" // by an administrator; Detail is why, as in the next two
 	AccountUnlocked = "account_unlocked"
 	LoginsEnded     = "logins_ended" // all of a person

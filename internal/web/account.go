@@ -31,6 +31,7 @@ type Accounts interface {
 	ChangePassword(ctx context.Context, from account.From, was account.Account, password string) (account.Account, error)
 	Delete(ctx context.Context, from account.From, was account.Account) error
 	Remember(ctx context.Context, device, name string) (string, error)
+	TakeData(ctx context.Context, from account.From, name string) error
 	Lock(ctx context.Context, from account.From, by, name, reason string) error
 	Locked(ctx context.Context, name string) error
 	Unlock(ctx context.Context, from account.From, by, name, reason string) error

@@ -24,7 +24,7 @@ func newRealServer(f *testing.F) *Server {
 }
 
 // forms are what can be sent, with the kind of what is no form.
-var forms = map[string]string{"/login": "", "/register": "", "/logout": "", "/account/end": "", "/account/password": "", "/account/delete": "", "/admin/lock": "", "/admin/end": "", "/admin/bar": "", "/report": reportKind}
+var forms = map[string]string{"/login": "", "/register": "", "/logout": "", "/account/end": "", "/account/password": "", "/account/delete": "", "/account/data": "", "/admin/lock": "", "/admin/end": "", "/admin/bar": "", "/report": reportKind}
 
 // Whatever is sent as a form, the answer is none of a fault, and what was typed is no markup.
 func FuzzForms(f *testing.F) {

@@ -117,6 +117,7 @@ type Server struct {
 	reported atomic.Int64 // the second of the last report that was logged
 	crowded  atomic.Int64 // the minute in which an address was last said to be over a limit
 
+	files     chan struct{} // of people's data that are being made
 	addresses *limits[netip.Prefix]
 	people    *limits[string]
 	histories chan struct{} // held by who reads a page of history
@@ -128,7 +129,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Options: opts, echo: echo.New(), pages: p, addresses: newLimits[netip.Prefix](opts.Requests), people: newLimits[string](pagesPerSecond), histories: make(chan struct{}, historiesAtOnce)}
+	s := &Server{Options: opts, echo: echo.New(), pages: p, files: make(chan struct{}, dataAtOnce), addresses: newLimits[netip.Prefix](opts.Requests), people: newLimits[string](pagesPerSecond), histories: make(chan struct{}, historiesAtOnce)}
 	e := s.echo
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = s.realIP()
@@ -161,6 +162,7 @@ func New(opts Options) (*Server, error) {
 	people.POST("/account/end", s.endLogin)
 	people.POST("/account/password", s.changePassword)
 	people.POST("/account/delete", s.deleteAccount)
+	e.POST("/account/data", s.takeData, s.turnAway, s.gated) // which takes its time
 	people.GET("/login/oidc/name", s.namePage, s.provided)
 	people.HEAD("/login/oidc/name", s.namePage, s.provided)
 	people.POST("/login/oidc/name", s.chooseName, s.provided)

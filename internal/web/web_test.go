@@ -38,8 +38,9 @@ type parts struct {
 	ended   []string
 	from    netip.Addr // of the last handshake
 	admin   bool
-	guest   bool   // who has a login came by name alone
-	barred  string // whom the gate keeps out, from wherever they come
+	guest   bool                // who has a login came by name alone
+	pages   map[string][]string // of history, by what they come before
+	barred  string              // whom the gate keeps out, from wherever they come
 	lines   []audit.Line
 	changed []string // logins that were begun, refreshed or ended
 }
@@ -75,7 +76,11 @@ func (p *parts) Reserve(user string, from netip.Addr) (func(), error) {
 func (p *parts) Admit(context.Context, netip.Addr) error      { return p.err }
 func (p *parts) LoginEnded(ctx context.Context, login string) { p.ended = append(p.ended, login) }
 func (p *parts) History(ctx context.Context, who chat.Actor, room chat.Room, before string, limit int) ([]json.RawMessage, int, error) {
-	return nil, p.looked, p.err
+	var page []json.RawMessage
+	for _, event := range p.pages[before] {
+		page = append(page, json.RawMessage(event))
+	}
+	return page, p.looked, p.err
 }
 func (p *parts) Deaf() (time.Duration, bool) { return p.deaf, !p.never }
 
@@ -126,6 +131,7 @@ func (n names) Delete(context.Context, account.From, account.Account) error { re
 func (n names) Remember(context.Context, string, string) (string, error) {
 	return "", n.p.err
 }
+func (n names) TakeData(context.Context, account.From, string) error             { return n.p.err }
 func (n names) Lock(context.Context, account.From, string, string, string) error { return n.p.err }
 func (n names) Locked(context.Context, string) error                             { return n.p.err }
 func (n names) Unlock(context.Context, account.From, string, string, string) error {

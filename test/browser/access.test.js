@@ -2,6 +2,7 @@
 // everything, what is new is read aloud once, and text may be twice as large.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Tab, assertContent, fresh, good, person, stage, until } from './kit.js';
 import { startProvider } from './provider.js';
@@ -54,6 +55,9 @@ for (const viewport of [WIDE, NARROW]) {
     await page.click('text=Log in with Example again');
     await page.waitForURL('**/account?done=confirmed');
     await good(page, 'account of a provider, confirmed');
+    const [file] = await Promise.all([page.waitForEvent('download'), page.click('[action="/account/data"] button')]);
+    const data = JSON.parse(readFileSync(await file.path(), 'utf8'));
+    assert.deepEqual([data.account.name, data.complete], [provider.person, true]);
     await page.click('button.bad');
     await page.waitForURL('**/login');
     await page.click('text=Log in with Example');

@@ -3,7 +3,9 @@
 package integration_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,6 +26,7 @@ var adminTests = []part{
 	{"ALockIsFinishedByAnyInstance", testLockCutOff},
 	{"AdministratorsEndLogins", testEndPerson},
 	{"WhoIsKeptOutByAddressIsOut", testBars},
+	{"PeopleTakeTheirData", testData},
 }
 
 // does has an administrator do something to somebody.
@@ -332,5 +335,78 @@ func testBars(t *testing.T, c *cluster.Cluster) {
 		if !strings.Contains(log, line) {
 			t.Errorf("the audit log has no %s", line)
 		}
+	}
+}
+
+func testData(t *testing.T, c *cluster.Cluster) {
+	former := guest(t, c.Instances()[1].URL(), "dt-alice").from("203.0.113.44") // whoever that was
+	if a := former.enters(t, "dt-alice", ""); a.status != http.StatusSeeOther {
+		t.Fatal(a.status)
+	}
+	alice, bobs := owner(t, c.Instances()[0].URL(), "dt-alice"), guest(t, c.Instances()[1].URL(), "dt-bob")
+	a, b := alice.connect(t), bobs.connect(t)
+	for _, room := range []string{"dt-room", "~dt-den", "dt-left"} {
+		a.ok("join", fields{"room": room})
+	}
+	b.ok("join", fields{"room": "dt-room"})
+	b.ok("send", fields{"room": "dt-room", "key": "1", "text": "another's text"})
+	for n := range 210 { // more than a page
+		a.paced("send", fields{"room": "dt-room", "key": fmt.Sprint(n), "text": fmt.Sprintf("text <%d>", n)})
+	}
+	gone := a.paced("send", fields{"room": "dt-room", "key": "gone", "text": "taken back"})["event"]
+	a.paced("retract", fields{"room": "dt-room", "key": "retract", "target": gone})
+	a.paced("send", fields{"room": "~dt-den", "key": "1", "text": "in the den"})
+	a.paced("send", fields{"room": "@dt-bob", "key": "1", "text": "between us"})
+	a.paced("send", fields{"room": "dt-left", "key": "1", "text": "where I was"})
+	a.ok("leave", fields{"room": "dt-left"})
+	visitor(t, c.Instances()[2].URL()).from("203.0.113.45").enters(t, "dt-alice", "wrong password of a stranger")
+	theRoot(t, c).did(t, "end", "dt-bob")
+
+	take := func(p *person, password string) answer {
+		t.Helper()
+		return p.ask(t, http.MethodPost, "/account/data", url.Values{"password": {password}}, nil)
+	}
+	says(t, take(alice, "wrong"), http.StatusUnauthorized, "password is wrong")
+	if got := take(visitor(t, c.URL()), phrase); got.status != http.StatusSeeOther && got.status != http.StatusUnauthorized || strings.Contains(got.body, "dt-alice") {
+		t.Errorf("a stranger's attempt is %d", got.status)
+	}
+	got := take(alice.at(t, c.URL()), phrase)
+	if got.status != http.StatusOK || got.header.Get("Content-Disposition") != `attachment; filename="chatd.json"` || got.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("the file is %d %v: %s", got.status, got.header, alert(got))
+	}
+	var file struct {
+		Account  struct{ Name string }
+		Logins   []struct{ Address string }
+		Rooms    []struct{ Room string }
+		Log      []struct{ Action, Address string }
+		Messages []struct{ Room, Type, From, Text string }
+		Complete bool
+	}
+	if err := json.Unmarshal([]byte(got.body), &file); err != nil || !file.Complete || file.Account.Name != "dt-alice" || len(file.Logins) != 1 {
+		t.Fatalf("%v: %.500s", err, got.body)
+	}
+	said := map[string]int{}
+	for _, m := range file.Messages {
+		if m.From != "dt-alice" {
+			t.Errorf("a message of %s", m.From)
+		}
+		said[m.Type+" in "+m.Room]++
+	}
+	want := map[string]int{"message in dt-room": 210, "retracted in dt-room": 1, "message in ~dt-den": 1, "message in @dt-alice:dt-bob": 1, "message in dt-left": 1}
+	if !maps.Equal(said, want) {
+		t.Errorf("it has %v, want %v", said, want)
+	}
+	for _, foreign := range []string{"another's text", "taken back", "argon2", "203.0.113.44", "203.0.113.45", "dt-root"} {
+		if strings.Contains(got.body, foreign) {
+			t.Errorf("it has %q", foreign)
+		}
+	}
+	if !strings.Contains(got.body, `"action":"login_failed"`) || !strings.Contains(got.body, `"action":"login","own":true`) {
+		t.Errorf("the log has %+v", file.Log)
+	}
+	take(alice, phrase)
+	take(alice, phrase)
+	if got := take(alice, phrase); got.status != http.StatusTooManyRequests {
+		t.Errorf("over and over it is %d", got.status)
 	}
 }
