@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 
 	"chatd/internal/chat"
 	"chatd/internal/room"
@@ -27,6 +28,9 @@ const (
 	// maxHasty is how many requests in a row may be too fast, as those are whose
 	// client does not wait for answers, before the connection is closed.
 	maxHasty = 200
+	// A connection may send so many pings and pongs; libraries send one in some seconds.
+	controlsPerSecond = 10
+	controlsAtOnce    = 200
 )
 
 // closing is a reason to close a socket that its peer is told.
@@ -71,6 +75,8 @@ type conn struct {
 	// Owned by the read loop.
 	stalled  map[chat.Room]string // rooms in which a message of this key has to come first
 	hasty    int                  // requests in a row that were too fast
+	controls *rate.Limiter        // pings and pongs; nil before the first
+	flooded  bool                 // there were too many of them
 	listed   map[chat.Room]bool   // public rooms that it is not in and that are on its person's list: while
 	listedAt int64                // doubts is this
 
@@ -90,6 +96,19 @@ func newConn(s *Server, ws *websocket.Conn, network net.Conn, ses session.Sessio
 		c.raw, _ = sc.SyscallConn()
 	}
 	return c
+}
+
+// controlled counts a ping or a pong, and ends the connection where too many come: each is
+// read, and a ping answered, for six bytes of the peer's.
+func (c *conn) controlled() (ok bool) {
+	if c.controls == nil {
+		c.controls = rate.NewLimiter(controlsPerSecond, controlsAtOnce)
+	}
+	if !c.flooded && !c.controls.Allow() {
+		c.flooded = true
+		c.end(&closing{chat.CloseTooFast, "too many pings"})
+	}
+	return !c.flooded
 }
 
 func (c *conn) log() *slog.Logger { return c.srv.Log.With("user", c.ses.User) }

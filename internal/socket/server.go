@@ -248,9 +248,14 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 		Subprotocols:       []string{chat.Subprotocol},
 		InsecureSkipVerify: true, // package web compares scheme and port too, and wants an Origin
 		CompressionMode:    websocket.CompressionDisabled,
-		OnPongReceived:     func(context.Context, []byte) { c.silent.Store(false) },
+		OnPongReceived: func(context.Context, []byte) {
+			c.silent.Store(false)
+			c.controlled()
+		},
 		OnPingReceived: func(_ context.Context, payload []byte) (pong bool) {
-			c.out.Offer(pongFrame(payload))
+			if c.controlled() {
+				c.out.Offer(pongFrame(payload))
+			}
 			return false
 		},
 	})

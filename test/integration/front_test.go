@@ -265,6 +265,15 @@ func testFloodsOfFrames(t *testing.T, c *cluster.Cluster) {
 	if code := s.code(); code != 1002 {
 		t.Errorf("a compressed frame: %d", code)
 	}
+	for what, flood := range map[string][]byte{"pings": bytes.Repeat(whole(0x89, ""), 300), "pongs": bytes.Repeat(whole(0x8a, ""), 300)} {
+		s, _ := openRaw(t, p)
+		if _, err := s.Write(flood); err != nil {
+			t.Fatal(err)
+		}
+		if code := s.code(); code != 4429 {
+			t.Errorf("300 %s at once: %d", what, code)
+		}
+	}
 	floods := map[string][]byte{
 		"pings":           bytes.Repeat(whole(0x89, strings.Repeat("x", 125)), 2000),
 		"empty fragments": append(whole(0x01, ""), bytes.Repeat(whole(0x00, ""), 20_000)...),
