@@ -729,6 +729,7 @@ func TestWhoIsKeptOutHearsSo(t *testing.T) {
 		{"everyone", "GET", "/", false, 403}, {"everyone", "GET", "/login", false, 403}, {"everyone", "POST", "/login", false, 403}, {"everyone", "POST", "/register", false, 403},
 		{"everyone", "POST", "/session/refresh", false, 403}, {"everyone", "GET", "/ws", false, 403}, {"everyone", "GET", "/api/rooms", false, 403}, {"everyone", "GET", "/login/oidc", false, 403},
 		{"everyone", "GET", "/static/x/js/main.js", false, 200}, {"everyone", "GET", "/livez", false, 200}, {"everyone", "GET", "/readyz", false, 200},
+		{"everyone", "POST", "/logout", false, 303},
 		{"guests", "GET", "/", false, 200}, {"guests", "GET", "/", true, 303}, {"guests", "GET", "/login", true, 403}, {"guests", "GET", "/login", false, 303},
 		{"guests", "POST", "/login", false, 403}, {"guests", "POST", "/register", false, 403},
 		{"guests", "POST", "/session/refresh", false, 200}, {"guests", "POST", "/session/refresh", true, 403}, {"guests", "GET", "/ws", false, 204}, {"guests", "GET", "/ws", true, 403},
