@@ -197,62 +197,34 @@ func agent(r *http.Request) string {
 	return strings.ToValidUTF8(r.UserAgent()[:min(len(r.UserAgent()), maxAgentBytes)], "")
 }
 
+//go:embed use.lua
+var useSource string
+
+var useScript = redis.NewScript(useSource)
+
 // Read returns the request's session, ErrNone, or chat.ErrUnavailable when Redis
-// does not answer, which is never a logout. It takes two round trips.
+// does not answer, which is never a logout. It takes one round trip.
 func (s *Store) Read(r *http.Request) (Session, error) {
 	login, sec, ok := id(r)
 	if !ok {
 		return Session{}, ErrNone
 	}
-	good, err := s.good(r.Context(), login, sec)
-	if err != nil {
-		return Session{}, err
-	}
-	if !good {
+	kept, err := useScript.Run(r.Context(), s.rdb, []string{idKey(login), formerKey(login, sec), loginKey(login)}, sec.hash(), aliasTTL.Milliseconds()).Text()
+	if errors.Is(err, redis.Nil) {
 		return Session{}, ErrNone
 	}
-	l, err := s.load(r.Context(), login)
+	if err != nil {
+		return Session{}, chat.Unavailable("read login", err)
+	}
+	l, err := s.decode(login, kept)
 	return l.Session, err
 }
 
-// good says whether sec is the login's secret, or was it until a moment ago.
-func (s *Store) good(ctx context.Context, login string, sec secret) (bool, error) {
-	got, err := s.rdb.MGet(ctx, idKey(login), formerKey(login, sec)).Result()
-	if err != nil {
-		return false, chat.Unavailable("check id", err)
-	}
-	value, _ := got[0].(string)
-	current, former, _ := strings.Cut(value, " ")
-	switch {
-	case current == "":
-		return false, nil
-	case current != sec.hash():
-		return got[1] != nil, nil
-	case former != "": // the first use of the current id
-		if err := settleScript.Run(ctx, s.rdb, []string{idKey(login), idKey(login) + ":" + former}, value, current, aliasTTL.Milliseconds()).Err(); err != nil {
-			return false, chat.Unavailable("settle id", err)
-		}
-	}
-	return true, nil
-}
-
-// settleScript notes that the current id is used, and lets the former one lapse.
-// KEYS[1] the login's current id, KEYS[2] what the former one was followed by;
-// ARGV[1] what KEYS[1] was seen to hold, ARGV[2] what it is to hold, ARGV[3] how
-// long the former id stays good, ms. Atomic, because a refresh may come between.
-var settleScript = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return 1`)
-
-// load reads what redisstore keeps of the login.
-func (s *Store) load(ctx context.Context, login string) (Login, error) {
-	r := (&http.Request{Header: http.Header{}}).WithContext(ctx)
-	r.AddCookie(&http.Cookie{Name: CookieName, Value: tag(login)})
-	rec, err := s.kept.New(r, CookieName)
-	if err != nil {
-		return Login{}, chat.Unavailable("load login", err)
+// decode reads what redisstore keeps of the login.
+func (s *Store) decode(login, kept string) (Login, error) {
+	rec := sessions.NewSession(s.kept, CookieName)
+	if err := (redisstore.GobSerializer{}).Deserialize([]byte(kept), rec); err != nil {
+		return Login{}, fmt.Errorf("decode login: %w", err)
 	}
 	var who Who
 	who.User, _ = rec.Values["user"].(string)
@@ -261,7 +233,7 @@ func (s *Store) load(ctx context.Context, login string) (Login, error) {
 	agent, _ := rec.Values["agent"].(string)
 	since, _ := rec.Values["since"].(int64)
 	// An answer out of step with its question once gave A the session of B.
-	if rec.IsNew || who.User == "" || rec.Values["login"] != login {
+	if who.User == "" || rec.Values["login"] != login {
 		return Login{}, ErrNone
 	}
 	return Login{Session: s.session(login, who, time.UnixMilli(since)), Address: who.Address, Agent: agent}, nil
@@ -290,30 +262,30 @@ func (s *Store) Refresh(w http.ResponseWriter, r *http.Request) (Session, error)
 		return Session{}, ErrNone
 	}
 	ctx := r.Context()
-	l, err := s.load(ctx, login)
-	if err != nil {
-		return Session{}, err
-	}
 	next := newSecret()
 	sealed := sec.seal(next)
 	for {
-		got, err := refreshScript.Run(ctx, s.rdb, []string{idKey(login), formerKey(login, sec)},
-			sec.hash(), next.hash(), hex.EncodeToString(sealed[:]), aliasTTL.Milliseconds(), s.opts.Idle.Milliseconds(), s.opts.Max.Milliseconds()).Text()
-		if err != nil && !errors.Is(err, redis.Nil) {
+		got, err := refreshScript.Run(ctx, s.rdb, []string{idKey(login), formerKey(login, sec), loginKey(login)},
+			sec.hash(), next.hash(), hex.EncodeToString(sealed[:]), aliasTTL.Milliseconds(), s.opts.Idle.Milliseconds(), s.opts.Max.Milliseconds()).StringSlice()
+		if errors.Is(err, redis.Nil) {
+			return Session{}, ErrNone
+		}
+		if err != nil {
 			return Session{}, chat.Unavailable("refresh id", err)
 		}
-		switch got {
-		case "":
-			return Session{}, ErrNone
-		case "new":
-			s.setCookie(w, r, login, next)
-			return l.Session, nil
-		case "current":
+		if got[0] != "former" {
+			l, err := s.decode(login, got[1])
+			if err != nil {
+				return Session{}, err
+			}
+			if got[0] == "new" {
+				sec = next
+			}
 			s.setCookie(w, r, login, sec)
 			return l.Session, nil
 		}
 		// A former id: go on with its successor, which is current or has one too.
-		b, err := hex.DecodeString(got)
+		b, err := hex.DecodeString(got[1])
 		if err != nil || len(b) != secretBytes {
 			return Session{}, fmt.Errorf("refresh id: sealed successor of %d bytes", len(b))
 		}
@@ -359,12 +331,16 @@ func (s *Store) List(ctx context.Context, user string) ([]Login, error) {
 		if idle[i].Val() <= 0 {
 			continue // it lapsed
 		}
-		l, err := s.load(ctx, login)
-		if errors.Is(err, ErrNone) {
+		kept, err := s.rdb.Get(ctx, loginKey(login)).Result()
+		if errors.Is(err, redis.Nil) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, chat.Unavailable("list logins", err)
+		}
+		l, err := s.decode(login, kept)
+		if err != nil {
+			continue // it opens nothing either
 		}
 		l.Used = time.Now().Add(idle[i].Val() - s.opts.Idle)
 		logins = append(logins, l)
