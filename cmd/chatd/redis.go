@@ -59,6 +59,13 @@ const (
 	writeTimeout = 3 * time.Second
 	poolSize     = 64
 	minIdleConns = 4
+	// Of each connection, twice: enough for most answers. The library would take 32 KiB,
+	// and 128 KiB of those that pipelines use.
+	bufferBytes   = 8 << 10
+	pipelineBytes = 32 << 10
+
+	// With the next one the library looks for what Redis tells unasked behind each answer.
+	protocol = 2
 )
 
 // errUnknown stands for the library's own words, which repeat the URL or parts of it.
@@ -76,7 +83,9 @@ func newClient(raw string) (*redis.Client, error) {
 	}
 	opts.MaxRetries, opts.ContextTimeoutEnabled, opts.DisableIdentity = maxRetries, true, true
 	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = dialTimeout, readTimeout, writeTimeout
-	opts.PoolSize, opts.MinIdleConns = poolSize, minIdleConns
+	opts.PoolSize, opts.MinIdleConns, opts.Protocol = poolSize, minIdleConns, protocol
+	opts.ReadBufferSize, opts.WriteBufferSize = bufferBytes, bufferBytes
+	opts.PipelineReadBufferSize, opts.PipelineWriteBufferSize = pipelineBytes, pipelineBytes
 	// Only a managed Redis announces maintenance; asking others is an error each time.
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClient(opts), nil
@@ -92,7 +101,9 @@ func newFailoverClient(raw string) (*redis.Client, error) {
 	}
 	opts.MaxRetries, opts.ContextTimeoutEnabled, opts.DisableIdentity = maxRetries, true, true
 	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = dialTimeout, readTimeout, writeTimeout
-	opts.PoolSize, opts.MinIdleConns = poolSize, minIdleConns
+	opts.PoolSize, opts.MinIdleConns, opts.Protocol = poolSize, minIdleConns, protocol
+	opts.ReadBufferSize, opts.WriteBufferSize = bufferBytes, bufferBytes
+	opts.PipelineReadBufferSize, opts.PipelineWriteBufferSize = pipelineBytes, pipelineBytes
 	client := redis.NewFailoverClient(opts)
 	client.AddHook(&follower{conns: map[*followed]bool{}})
 	return client, nil

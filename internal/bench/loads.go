@@ -615,6 +615,9 @@ func (b *bench) kill(ctx context.Context, r round, s *system, load string, socke
 	c.comesBack, c.width = true, sockets
 	victim := s.servers[0]
 	survivors := &system{servers: s.servers[1:], redis: s.redis}
+	if len(s.admins) > 1 {
+		survivors.admins = s.admins[1:]
+	}
 
 	interval := time.Second / time.Duration(perSecond)
 	begin, said := c.now(), 0
@@ -642,6 +645,7 @@ func (b *bench) kill(ctx context.Context, r round, s *system, load string, socke
 		return err
 	}
 	c.delays = nil
+	profiled := b.profile(ctx, survivors, load, b.Sizes.Saturated)
 	killed := c.now()
 	gone := make(chan struct{})
 	go func() {
@@ -678,6 +682,9 @@ func (b *bench) kill(ctx context.Context, r round, s *system, load string, socke
 		return err
 	}
 
+	if err := profiled(); err != nil {
+		return err
+	}
 	f := Figures{serverCPU: each(servers, int64(under)), redisCPU: each(redis, int64(under)), lost: 0, doubled: 0}
 	for _, reader := range readers {
 		w, p := reader.watch, c.rooms[reader.place]

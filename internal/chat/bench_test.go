@@ -48,7 +48,7 @@ func TestWhatAMessageAllocates(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func(testing.TB)
 		most float64
-	}{"decode": {decode, 20}, "encode": {encode, 3}} {
+	}{"decode": {decode, 11}, "encode": {encode, 3}} {
 		if n := testing.AllocsPerRun(100, func() { c.do(t) }); n > c.most {
 			t.Errorf("%s allocates %v times, want at most %v", name, n, c.most)
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -48,7 +47,7 @@ func ambiguous(object []byte) bool {
 				continue
 			}
 			name := unquote(quoted)
-			if depth == 1 && !fields[name] && nearly(name) {
+			if depth == 1 && !fields[string(name)] && nearly(string(name)) {
 				return true
 			}
 			if !seen[depth-1].add(name) {
@@ -61,22 +60,28 @@ func ambiguous(object []byte) bool {
 
 // names are the names of one object. Most have a few, strangers' may have thousands.
 type names struct {
-	few  []string
+	few  [16][]byte
+	n    int // of few
 	many map[string]bool
 }
 
 // add reports whether the name is new.
-func (n *names) add(name string) bool {
-	const few = 16
+func (n *names) add(name []byte) bool {
+	for _, other := range n.few[:n.n] {
+		if bytes.Equal(other, name) {
+			return false
+		}
+	}
 	switch {
-	case n.many[name], slices.Contains(n.few, name):
+	case n.n < len(n.few):
+		n.few[n.n] = name
+		n.n++
+	case n.many[string(name)]:
 		return false
-	case len(n.few) < few:
-		n.few = append(n.few, name)
 	case n.many == nil:
-		n.many = map[string]bool{name: true}
+		n.many = map[string]bool{string(name): true}
 	default:
-		n.many[name] = true
+		n.many[string(name)] = true
 	}
 	return true
 }
@@ -87,13 +92,13 @@ func isName(rest []byte) bool {
 	return len(rest) > 0 && rest[0] == ':'
 }
 
-func unquote(quoted []byte) string {
+func unquote(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1])
+		return quoted[1 : len(quoted)-1]
 	}
 	var s string
 	_ = json.Unmarshal(quoted, &s) // it was read once already
-	return s
+	return []byte(s)
 }
 
 func nearly(name string) bool {
