@@ -17,6 +17,7 @@ type Actor struct {
 	Name    string
 	Admin   bool   // is an administrator, and has an account
 	Address string // for the audit log
+	Near    string // the network that what they do counts for too, "" for none
 }
 
 // Standing returns the role of who in a room whose members have this entry of them, ""

@@ -10,6 +10,7 @@
 //	chatd:{ROOM}:members     hash NAME -> role (chat.Members)
 //	chatd:user:{NAME}:banned set: public rooms in which the person may be banned; whether they are is in members
 //	chatd:user:{NAME}:made   string: how fast the person makes public rooms (package throttle)
+//	chatd:near:{NETWORK}:made string: how fast all people of a network do
 //	chatd:user:{NAME}:begun  string: how fast the person begins direct conversations, and invites
 //	chatd:user:{NAME}:muted  set: the rooms of whose news the person wants no notice
 //	chatd:user:{NAME}:read   hash ROOM -> "EVENT BACK": the last event that the person has read, and how often they
@@ -28,6 +29,7 @@ import (
 
 	"chatd/internal/audit"
 	"chatd/internal/chat"
+	"chatd/internal/throttle"
 )
 
 const (
@@ -47,6 +49,10 @@ const (
 	roomEvery     = 5 * time.Minute
 	directsAtOnce = 200
 	directEvery   = time.Minute
+	// All of a network make so many public rooms together: a hundred names are soon had,
+	// and the rooms that there may be were soon used up.
+	nearAtOnce = 500
+	nearEvery  = time.Minute
 	// keep is how long the list and the read positions of a person last who is not
 	// seen any more.
 	keep = 366 * 24 * time.Hour
@@ -172,9 +178,9 @@ func (d *Directory) make(ctx context.Context, who chat.Actor, room chat.Room) (m
 	owner := who.Name
 	if room == chat.General {
 		owner = ""
-	} else if wait, err := d.tooMany(ctx, who.Name, roomsMade, roomEvery, roomsAtOnce); err != nil {
+	} else if many, err := d.manyMade(ctx, who); err != nil {
 		return false, false, err
-	} else if wait > 0 && !who.Admin {
+	} else if many && !who.Admin {
 		return false, false, errManyMade
 	}
 	// The owner first: a room that nobody made in the end has one, which is better than
@@ -195,6 +201,16 @@ func (d *Directory) make(ctx context.Context, who chat.Actor, room chat.Room) (m
 		return false, false, &chat.Error{Code: chat.CodeForbidden, Message: "There are too many rooms: join one that is there."}
 	}
 	return n == 1, claimed == 1, nil
+}
+
+// manyMade counts a public room that is about to be made, and reports whether there are
+// too many of the same person, or of all in their network.
+func (d *Directory) manyMade(ctx context.Context, who chat.Actor) (bool, error) {
+	wait, err := d.tooMany(ctx, who.Name, roomsMade, roomEvery, roomsAtOnce)
+	if err == nil && wait == 0 && who.Near != "" {
+		wait, err = throttle.Take(ctx, d.rdb, throttle.Bucket{Key: "chatd:near:{" + who.Near + "}:made", Holds: nearAtOnce, Each: nearEvery})
+	}
+	return wait > 0, err
 }
 
 // Begin counts that user puts something onto somebody else's list, as a direct

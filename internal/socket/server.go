@@ -264,7 +264,11 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, ses session.Sessi
 		return // answered, and the stranger's fault
 	}
 	ws.SetReadLimit(chat.MaxFrameBytes)
-	c = newConn(s, ws, h.conn, ses, s.Actor(ses, address))
+	who := s.Actor(ses, address)
+	if from.IsValid() {
+		who.Near = throttle.Neighbours(from).String()
+	}
+	c = newConn(s, ws, h.conn, ses, who)
 	if !s.add(c, from) {
 		release()
 		c.cancel()
