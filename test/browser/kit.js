@@ -152,8 +152,9 @@ export class Tab {
     await until(`${action} is offered`, async () => {
       await this.page.mouse.move(0, 0); // what comes or goes around a pointer that rests may hide the buttons
       await this.line(text).hover();
-      return (await button.isVisible()) && button.click({ timeout: 1_000 }).then(() => true, () => false);
+      return button.isVisible();
     });
+    await button.click();
   }
 
   line(text) {

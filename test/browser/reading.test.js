@@ -129,6 +129,10 @@ test('a resume brings more than fits: the line stands where one was, and nothing
   assertContent([alice, bob], { unreachable: true });
 });
 
+/** How long the frames of a page take from one to the next, sorted, in milliseconds. */
+const between = (times) => times.slice(1).map((at, i) => Math.round(at - times[i])).sort((a, b) => a - b);
+const p95 = (sorted) => sorted[Math.floor(sorted.length * 0.95)];
+
 /**
  * Scrolls by so many pixels a frame, and tells how long its frames took, in milliseconds, and how many of the page's tasks
  * were long.
@@ -148,10 +152,10 @@ async function scrolled(tab, by, count) {
   const { traceEvents } = JSON.parse(String(await browser.stopTracing()));
   const main = new Set(traceEvents.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`));
   const tasks = traceEvents.filter(({ name, pid, tid }) => name.endsWith('RunTask') && main.has(`${pid} ${tid}`));
-  const took = times.slice(1).map((at, i) => Math.round(at - times[i])).sort((a, b) => a - b);
+  const took = between(times);
   return {
     median: took[took.length >> 1],
-    p95: took[Math.floor(took.length * 0.95)],
+    p95: p95(took),
     longest: took.at(-1),
     tasks: tasks.length,
     long: tasks.filter(({ tdur }) => tdur > 50_000).length,
@@ -252,12 +256,24 @@ test('10,000 messages: scrolled through smoothly, with what is on the page and i
   const middle = await measure();
   // All of it is in memory now. Back down, while somebody talks.
   const bob = await person(browser, system.url, fresh('bob'));
+  // Beside it a page with nothing in it: what its frames take is the machine's.
+  const blank = await bob.page.context().newPage();
+  await blank.evaluate(() => {
+    window.times = [];
+    const note = (at) => {
+      window.times.push(at);
+      requestAnimationFrame(note);
+    };
+    requestAnimationFrame(note);
+  });
   const [frames] = await Promise.all([scrolled(alice, 1_500, 200), bob.flood(room, numbered('talk', 30))]);
-  t.diagnostic(`frames of ${JSON.stringify(frames)} ms, load ${loadavg()[0].toFixed(1)}`);
+  const idle = p95(between(await blank.evaluate(() => window.times)));
+  await blank.close();
+  t.diagnostic(`frames of ${JSON.stringify(frames)} ms, ${idle} ms beside it, load ${loadavg()[0].toFixed(1)}`);
   assert.equal(frames.tasks > 200, true, 'they were traced');
   // Processor time, so that it is not what else the machine does; a browser calls a task long from 50 ms on.
   assert.equal(frames.long <= 2, true, `${frames.long} long tasks`);
-  assert.equal(frames.p95 < 100, true, `${frames.p95} ms from a frame to the next`);
+  assert.equal(frames.p95 < 100 + Math.max(0, idle - 17), true, `${frames.p95} ms from a frame to the next, and ${idle} where nothing is`);
   await alice.page.click('#newest');
   await alice.sees('talk 29');
   const last = await measure();
