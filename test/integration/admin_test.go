@@ -42,13 +42,25 @@ func (p *person) did(t *testing.T, deed, name string) {
 	}
 }
 
+// sees returns what an administrator is shown of somebody.
+func (p *person) sees(t *testing.T, name string) string {
+	t.Helper()
+	a := p.get(t, "/admin?name="+name)
+	_, shown, found := strings.Cut(a.body, `aria-labelledby="person-title"`)
+	if a.status != http.StatusOK || !found {
+		t.Fatalf("the page is %d: %s", a.status, a.body)
+	}
+	shown, _, _ = strings.Cut(shown, "</section>")
+	return shown
+}
+
 func testLock(t *testing.T, c *cluster.Cluster) {
 	const why = `ads & "more" <b>`
 	root, alice := theRoot(t, c), owner(t, c.Instances()[0].URL(), "lk-alice")
 	other := again(t, c.Instances()[1].URL(), "lk-alice", phrase)
 	here, elsewhere := alice.connect(t), other.at(t, c.Instances()[2].URL()).connect(t)
-	if a := root.get(t, "/admin?name=LK-Alice"); a.status != http.StatusOK || strings.Count(a.body, "<li>") != 2 || !strings.Contains(a.body, "127.0.0.1") || !strings.Contains(a.body, "An account") {
-		t.Fatalf("the page is %d: %s", a.status, a.body)
+	if shown := root.sees(t, "LK-Alice"); strings.Count(shown, "<li>") != 2 || !strings.Contains(shown, "127.0.0.1") || !strings.Contains(shown, "An account") {
+		t.Fatalf("the page shows %s", shown)
 	}
 	// Others find nothing there, and without a reason nothing is done.
 	for _, p := range []*person{alice, visitor(t, c.URL())} {
@@ -94,8 +106,8 @@ func testLock(t *testing.T, c *cluster.Cluster) {
 			t.Errorf("a guest of the name is %d: %s", a.status, alert(a))
 		}
 	}
-	if a := root.get(t, "/admin?name=lk-alice"); !strings.Contains(a.body, "Locked by rt-root") || !strings.Contains(a.body, "&lt;b&gt;") {
-		t.Errorf("the page says %s", a.body)
+	if shown := root.sees(t, "lk-alice"); !strings.Contains(shown, "Locked by rt-root") || !strings.Contains(shown, "&lt;b&gt;") {
+		t.Errorf("the page shows %s", shown)
 	}
 	root.did(t, "unlock", "lk-alice")
 	again(t, c.Instances()[2].URL(), "lk-alice", phrase).connect(t)
@@ -189,8 +201,8 @@ func testEndPerson(t *testing.T, c *cluster.Cluster) {
 			}
 		}
 	}
-	if a := root.get(t, "/admin?name=ep-alice"); strings.Contains(a.body, "<li>") || !strings.Contains(a.body, "Not logged in") {
-		t.Errorf("the page lists logins that have ended: %s", a.body)
+	if shown := root.sees(t, "ep-alice"); strings.Contains(shown, "<li>") || !strings.Contains(shown, "Not logged in") {
+		t.Errorf("the page lists logins that have ended: %s", shown)
 	}
 	again(t, c.Instances()[1].URL(), "ep-alice", phrase)
 	if !root.in(t) {
