@@ -93,7 +93,7 @@ func (s *Server) authenticate(c echo.Context, username, password string) (accoun
 		return s.Accounts.Check(ctx, s.from(c), user, password)
 	case !s.Guests:
 		return account.Account{}, errNoGuests
-	case slices.Contains(s.Admins, user):
+	case s.likeAnAdmin(user):
 		return account.Account{}, errOwned
 	}
 	if err := s.guestsFrom(c); err != nil {
@@ -345,10 +345,16 @@ func (s *Server) register(c echo.Context) error {
 // of administrators are not to be had: whoever came first would be one.
 func (s *Server) newName(username string) (string, error) {
 	user, err := chat.ParseName(username)
-	if err == nil && slices.Contains(s.Admins, user) {
+	if err == nil && s.likeAnAdmin(user) {
 		err = &chat.Error{Code: account.CodeTaken, Message: "This name is taken. Choose another one."}
 	}
 	return user, err
+}
+
+// likeAnAdmin reports whether people could take a canonical name for an administrator's,
+// who may have no account yet.
+func (s *Server) likeAnAdmin(user string) bool {
+	return slices.ContainsFunc(s.Admins, func(admin string) bool { return chat.Skeleton(admin) == chat.Skeleton(user) })
 }
 
 // A loginRow is a login as its person sees it.
