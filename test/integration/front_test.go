@@ -85,7 +85,7 @@ func dialRaw(t *testing.T, addr string) *rawSocket {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return &rawSocket{conn, bufio.NewReader(conn), t}
