@@ -17,7 +17,7 @@ import (
 // TestDrain restarts instances as planned while 300 people chat, and then with people
 // who do not do as they are asked.
 func TestDrain(t *testing.T) {
-	const drain = 6 * time.Second // in whose first half 300 people have to move, on two cores
+	const drain = 8 * time.Second // in whose first half 300 people have to move, on two cores
 	c := startCluster(t, 3, fmt.Sprint("CHATD_DRAIN=", drain))
 	t.Run("NobodyNotices", func(t *testing.T) { testDrainUnnoticed(t, c, drain) })
 	t.Run("WhoStaysIsClosed", func(t *testing.T) { testDrainIgnored(t, c, drain) })
