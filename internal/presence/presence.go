@@ -16,6 +16,8 @@ import (
 	"context"
 	_ "embed"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,9 @@ const (
 
 	// maxHere bounds the names that a roster lists.
 	maxHere = 1000
+
+	// extendAtOnce is in how many rooms leases are extended in one round trip.
+	extendAtOnce = 50
 
 	timeout = 2 * time.Second
 )
@@ -178,13 +183,34 @@ func (p *Presence) extend(ctx context.Context) {
 		}
 	}
 	p.mu.Unlock()
-	for room, users := range held {
-		c, cancel := context.WithTimeout(ctx, timeout)
-		_, err := p.update(c, room, lease, users...)
-		cancel()
-		if err != nil {
+	for some := range slices.Chunk(slices.Collect(maps.Keys(held)), extendAtOnce) {
+		if err := p.extendRooms(ctx, some, held); err != nil {
 			p.log.Warn("presence not extended", "err", err)
 			return // Redis is away: the next tick is soon enough
+		}
+	}
+}
+
+// extendRooms extends leases in one round trip: one for each room would take longer than
+// the leases last, where somebody is in tens of thousands of them.
+func (p *Presence) extendRooms(ctx context.Context, rooms []chat.Room, held map[chat.Room][]string) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for first := true; ; first = false {
+		pipe := p.rdb.Pipeline()
+		for _, room := range rooms {
+			keys, args := p.updating(room, lease, 0, held[room])
+			updateScript.EvalSha(ctx, pipe, keys, args...)
+		}
+		_, err := pipe.Exec(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case !first || !redis.HasErrorPrefix(err, "NOSCRIPT"):
+			return chat.Unavailable("extend presence", err)
+		}
+		if err := updateScript.Load(ctx, p.rdb).Err(); err != nil {
+			return chat.Unavailable("load script", err)
 		}
 	}
 }
@@ -194,14 +220,20 @@ var updateSource string
 
 var updateScript = redis.NewScript(updateSource)
 
-// update sets the leases of people, each behind a sign.
-func (p *Presence) update(ctx context.Context, room chat.Room, until time.Duration, users ...string) (chat.Roster, error) {
+// updating returns what the script needs to set leases, and to name so many of who is there.
+func (p *Presence) updating(room chat.Room, until time.Duration, most int, users []string) (keys []string, args []any) {
 	channel, prefix := p.news(room)
-	args := []any{until.Milliseconds(), lease.Milliseconds(), grace.Milliseconds(), maxHere, channel, prefix, string(room)}
+	args = []any{until.Milliseconds(), lease.Milliseconds(), grace.Milliseconds(), most, channel, prefix, string(room)}
 	for _, user := range users {
 		args = append(args, user)
 	}
-	names, err := updateScript.Run(ctx, p.rdb, []string{room.Key("here"), room.Key("awake")}, args...).StringSlice()
+	return []string{room.Key("here"), room.Key("awake")}, args
+}
+
+// update sets the leases of people, each behind a sign.
+func (p *Presence) update(ctx context.Context, room chat.Room, until time.Duration, users ...string) (chat.Roster, error) {
+	keys, args := p.updating(room, until, maxHere, users)
+	names, err := updateScript.Run(ctx, p.rdb, keys, args...).StringSlice()
 	if err != nil {
 		return chat.Roster{}, chat.Unavailable("update presence", err)
 	}

@@ -243,3 +243,43 @@ func TestRunExtendsUntilItsContextEnds(t *testing.T) {
 	cancel()
 	p.Run(ctx)
 }
+
+// trips counts a client's round trips.
+type trips struct{ n int }
+
+func (c *trips) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (c *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { c.n++; return next(ctx, cmd) }
+}
+func (c *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { c.n++; return next(ctx, cmds) }
+}
+
+// Names of strangers may be in tens of thousands of rooms: everybody's leases are
+// extended all the same, in time.
+func TestManyRoomsTakeFewRoundTrips(t *testing.T) {
+	chattest.EachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		p := newPresence(t, rdb)
+		const rooms = 2*extendAtOnce + 1
+		for n := range rooms {
+			if _, err := p.Enter(t.Context(), chat.Room(fmt.Sprint("r", n)), "alice", false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rdb.ScriptFlush(t.Context()) // as behind a failover
+		for n := range rooms {
+			rdb.Del(t.Context(), chat.Room(fmt.Sprint("r", n)).Key("here"))
+		}
+		count := &trips{}
+		rdb.AddHook(count)
+		p.extend(t.Context())
+		if count.n > 10 { // three, a second try behind loading the script, and what a new connection says
+			t.Errorf("%d rooms took %d round trips", rooms, count.n)
+		}
+		for n := range rooms {
+			if here := rdb.ZCard(t.Context(), chat.Room(fmt.Sprint("r", n)).Key("here")).Val(); here != 1 {
+				t.Fatalf("%d leases in r%d", here, n)
+			}
+		}
+	})
+}
