@@ -70,7 +70,7 @@ func (p *Presence) Enter(ctx context.Context, room chat.Room, user string, away 
 	n := p.held[room][user].add(away, 1)
 	p.held[room][user] = n
 	p.mu.Unlock()
-	return p.update(ctx, room, lease, n.sign()+user)
+	return p.update(ctx, room, lease, maxHere, n.sign()+user)
 }
 
 // Extend is Enter for a connection that was counted before.
@@ -78,7 +78,7 @@ func (p *Presence) Extend(ctx context.Context, room chat.Room, user string) (cha
 	p.mu.Lock()
 	n := p.held[room][user]
 	p.mu.Unlock()
-	return p.update(ctx, room, lease, n.sign()+user)
+	return p.update(ctx, room, lease, maxHere, n.sign()+user)
 }
 
 // Away says that a connection that was counted into the room is away from now on, or
@@ -93,7 +93,7 @@ func (p *Presence) Away(ctx context.Context, room chat.Room, user string, away b
 	if sign == asleep {
 		sign = fallsAsleep
 	}
-	_, err := p.update(ctx, room, lease, sign+user)
+	_, err := p.update(ctx, room, lease, 0, sign+user)
 	return err
 }
 
@@ -116,11 +116,11 @@ func (p *Presence) Leave(ctx context.Context, room chat.Room, user string, away,
 	var err error
 	switch {
 	case forGood:
-		_, err = p.update(ctx, room, 0, awake+user)
+		_, err = p.update(ctx, room, 0, 0, awake+user)
 	case n.all <= 0 && was.all > 0:
-		_, err = p.update(ctx, room, grace, awake+user)
+		_, err = p.update(ctx, room, grace, 0, awake+user)
 	case n.awake == 0 && was.awake > 0:
-		_, err = p.update(ctx, room, lease, fallsAsleep+user)
+		_, err = p.update(ctx, room, lease, 0, fallsAsleep+user)
 	}
 	if err != nil {
 		p.log.Debug("presence not told, it lapses", "room", room, "err", err)
@@ -230,9 +230,9 @@ func (p *Presence) updating(room chat.Room, until time.Duration, most int, users
 	return []string{room.Key("here"), room.Key("awake")}, args
 }
 
-// update sets the leases of people, each behind a sign.
-func (p *Presence) update(ctx context.Context, room chat.Room, until time.Duration, users ...string) (chat.Roster, error) {
-	keys, args := p.updating(room, until, maxHere, users)
+// update sets the leases of people, each behind a sign, and returns who is there, as most.
+func (p *Presence) update(ctx context.Context, room chat.Room, until time.Duration, most int, users ...string) (chat.Roster, error) {
+	keys, args := p.updating(room, until, most, users)
 	names, err := updateScript.Run(ctx, p.rdb, keys, args...).StringSlice()
 	if err != nil {
 		return chat.Roster{}, chat.Unavailable("update presence", err)

@@ -3,12 +3,12 @@
 --
 -- KEYS[1] here   KEYS[2] awake
 -- ARGV[1] the leases end in so many ms; a full lease extends, a shorter one cuts
--- ARGV[2] a full lease, ms   ARGV[3] a cut one   ARGV[4] the most names to return
+-- ARGV[2] a full lease, ms   ARGV[3] a cut one   ARGV[4] the most names to return, at most 5000
 -- ARGV[5] channel   ARGV[6] prefix   ARGV[7] room
 -- ARGV[8...] names, each behind a sign: + sets both leases, - that of being here
 -- only, and ~ does so too and cuts that of being awake
 --
--- Output: the names of who is here, each behind + if awake, else -.
+-- Output: the names of who is here, each behind + if awake, else -; none if none are wanted.
 --
 -- Atomic, so that of two instances that see somebody come or go, one tells.
 
@@ -63,8 +63,11 @@ end
 redis.call('PEXPIRE', here, 2 * tonumber(ARGV[2]))
 redis.call('PEXPIRE', awake, 2 * tonumber(ARGV[2]))
 
+if ARGV[4] == '0' then return {} end
 local names = redis.call('ZRANGEBYSCORE', here, '(' .. now, '+inf', 'LIMIT', 0, ARGV[4])
+if #names == 0 then return names end
+local awakes = redis.call('ZMSCORE', awake, unpack(names))
 for i, user in ipairs(names) do
-  names[i] = (redis.call('ZSCORE', awake, user) and '+' or '-') .. user
+  names[i] = (awakes[i] and '+' or '-') .. user
 end
 return names

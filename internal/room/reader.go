@@ -125,8 +125,10 @@ func (r *Reader) Take(buf [][]byte) ([][]byte, error) {
 	}
 	taken := r.queue
 	r.owed = r.asked
+	if r.bytes > queueBytes/2 { // else nobody waits for space
+		signal(r.space)
+	}
 	r.queue, r.bytes, r.asked = buf[:0], 0, 0
-	signal(r.space)
 	return taken, nil
 }
 
