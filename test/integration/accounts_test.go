@@ -152,6 +152,7 @@ func testGuestsLeave(t *testing.T, c *cluster.Cluster) {
 	for round := range 5 {
 		name := fmt.Sprintf("gl-alice-%d", round)
 		var wg sync.WaitGroup
+		defer wg.Wait() // however it ends: nobody asks on behind it
 		guests := make([]*person, 12)
 		for n := range guests {
 			guests[n] = visitor(t, c.Instances()[n%3].URL())
@@ -212,6 +213,7 @@ func testPasswordRace(t *testing.T, c *cluster.Cluster) {
 	password := phrase
 	for round := range 4 {
 		var wg sync.WaitGroup
+		defer wg.Wait() // however it ends: nobody asks on behind it
 		others := make([]*person, 4)
 		for n := range others {
 			others[n] = visitor(t, c.Instances()[n%3].URL())
@@ -410,6 +412,8 @@ func testLoginStorm(t *testing.T, c *cluster.Cluster) {
 	w.ok("join", fields{"room": "ls-room"})
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer end()
 	for n := range 40 {
 		from := http.Header{"X-Forwarded-For": {fmt.Sprintf("192.0.2.%d", n)}}
 		v := visitor(t, at)
@@ -430,8 +434,7 @@ func testLoginStorm(t *testing.T, c *cluster.Cluster) {
 		w.ok("send", fields{"room": "ls-room", "key": fmt.Sprint("k", n), "text": "hello"})
 		slowest = max(slowest, time.Since(began))
 	}
-	close(stop)
-	wg.Wait()
+	end()
 	t.Logf("the slowest of 50 messages took %v", slowest)
 	if slowest > time.Second {
 		t.Errorf("a message took %v", slowest)

@@ -149,6 +149,7 @@ func testLockRace(t *testing.T, c *cluster.Cluster) {
 	owner(t, c.Instances()[0].URL(), "lr-alice")
 	for round := range 3 {
 		var wg sync.WaitGroup
+		defer wg.Wait() // however it ends: nobody asks on behind it
 		others := make([]*person, 12)
 		for n := range others {
 			others[n] = visitor(t, c.Instances()[n%3].URL())

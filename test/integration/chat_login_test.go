@@ -275,6 +275,7 @@ func testLogoutRace(t *testing.T, c *cluster.Cluster) {
 	opened, stay := 0, 0
 	for round := range 60 {
 		var wg sync.WaitGroup
+		defer wg.Wait() // however it ends: nobody asks on behind it
 		for n := range 6 {
 			p := guest(t, c.Instances()[0].URL(), fmt.Sprintf("lr-%d-%d", round, n))
 			wg.Go(func() {

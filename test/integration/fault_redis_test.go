@@ -295,6 +295,7 @@ func testBurstCutShort(t *testing.T, c *cluster.Cluster) {
 	alice.ok("join", fields{"room": room})
 	bob.ok("join", fields{"room": room})
 	var wg sync.WaitGroup
+	defer wg.Wait() // however it ends: nobody asks on behind it
 	wg.Go(func() {
 		bob.event(room) // some are kept
 		c.Redis.Kill()
