@@ -28,6 +28,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -108,6 +109,7 @@ func New(rdb redis.UniversalClient, opts Options) *Store {
 	cancel() // it only pings, and a Redis that is away is no reason not to start
 	kept, _ := redisstore.NewRedisStore(ctx, rdb)
 	kept.KeyPrefix(keyPrefix)
+	kept.Serializer(asJSON{})
 	kept.Options(sessions.Options{Path: "/", MaxAge: int(opts.Max.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	return &Store{rdb: rdb, kept: kept, opts: opts}
 }
@@ -177,8 +179,7 @@ func (s *Store) Begin(w http.ResponseWriter, r *http.Request, who Who) (ses Sess
 	rec := sessions.NewSession(s.kept, CookieName)
 	rec.ID = tag(login)
 	rec.Options = &sessions.Options{MaxAge: int(s.opts.Max.Seconds())}
-	rec.Values["login"], rec.Values["user"], rec.Values["since"] = login, who.User, now.UnixMilli()
-	rec.Values["version"], rec.Values["address"], rec.Values["agent"] = who.Version, who.Address, agent(r)
+	rec.Values[recordKey] = record{Login: login, User: who.User, Version: who.Version, Address: who.Address, Agent: agent(r), Since: now.UnixMilli()}
 	if err := s.kept.Save(r, nowhere{}, rec); err != nil {
 		return Session{}, "", chat.Unavailable("save login", err)
 	}
@@ -220,23 +221,43 @@ func (s *Store) Read(r *http.Request) (Session, error) {
 	return l.Session, err
 }
 
+// A record is what Redis keeps of a login.
+type record struct {
+	Login   string `json:"login"`
+	User    string `json:"user"`
+	Version string `json:"version,omitempty"`
+	Address string `json:"address,omitempty"`
+	Agent   string `json:"agent,omitempty"`
+	Since   int64  `json:"since"` // Unix ms
+}
+
+// recordKey is under what redisstore has a login's record.
+const recordKey = "record"
+
+// asJSON writes records for redisstore. Its own way, gob, explains its types in each of
+// them, which takes ten times as long to read.
+type asJSON struct{}
+
+func (asJSON) Serialize(rec *sessions.Session) ([]byte, error) {
+	return json.Marshal(rec.Values[recordKey])
+}
+
+func (asJSON) Deserialize(data []byte, rec *sessions.Session) error {
+	var kept record
+	err := json.Unmarshal(data, &kept)
+	rec.Values[recordKey] = kept
+	return err
+}
+
 // decode reads what redisstore keeps of the login.
 func (s *Store) decode(login, kept string) (Login, error) {
-	rec := sessions.NewSession(s.kept, CookieName)
-	if err := (redisstore.GobSerializer{}).Deserialize([]byte(kept), rec); err != nil {
-		return Login{}, fmt.Errorf("decode login: %w", err)
-	}
-	var who Who
-	who.User, _ = rec.Values["user"].(string)
-	who.Address, _ = rec.Values["address"].(string)
-	who.Version, _ = rec.Values["version"].(string)
-	agent, _ := rec.Values["agent"].(string)
-	since, _ := rec.Values["since"].(int64)
+	var rec record
 	// An answer out of step with its question once gave A the session of B.
-	if who.User == "" || rec.Values["login"] != login {
+	if err := json.Unmarshal([]byte(kept), &rec); err != nil || rec.User == "" || rec.Login != login {
 		return Login{}, ErrNone
 	}
-	return Login{Session: s.session(login, who, time.UnixMilli(since)), Address: who.Address, Agent: agent}, nil
+	who := Who{User: rec.User, Version: rec.Version, Address: rec.Address}
+	return Login{Session: s.session(login, who, time.UnixMilli(rec.Since)), Address: rec.Address, Agent: rec.Agent}, nil
 }
 
 func (s *Store) session(login string, who Who, since time.Time) Session {
