@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,9 +56,20 @@ func (b *batcher) call(ctx context.Context, keys []string, args ...any) *redis.C
 	case <-c.done:
 		return c.cmd
 	case <-ctx.Done():
+		b.forget(c)
 		cmd := redis.NewCmd(ctx)
 		cmd.SetErr(context.Cause(ctx))
 		return cmd
+	}
+}
+
+// forget takes c off those who wait, if it is still there: of a Redis that hangs for
+// minutes there would be one for each repetition of each message.
+func (b *batcher) forget(c *call) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.waiting, c); i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
 	}
 }
 
@@ -70,8 +82,8 @@ func (b *batcher) next() {
 		b.busy--
 		return
 	}
-	calls := b.waiting[:n:n]
-	b.waiting = b.waiting[n:]
+	calls := slices.Clone(b.waiting[:n])
+	b.waiting = slices.Delete(b.waiting, 0, n)
 	go func() {
 		defer b.next()
 		b.run(calls)
