@@ -186,8 +186,11 @@ var pingObject = chat.Encode(chat.Notice{Type: "ping"})
 // finds out whether the peer lives, by a WebSocket ping. It cuts who does not take what is
 // written.
 func (c *conn) beat(now time.Time) {
-	if late := c.stuck.Load(); late != 0 && now.UnixNano() > late {
-		_ = c.net.Close() // who writes hears it
+	if late := c.stuck.Load(); late != 0 {
+		c.silent.Store(false) // who is slow may not have come to the last ping yet
+		if now.UnixNano() > late {
+			_ = c.net.Close() // who writes hears it
+		}
 	}
 	if now.Before(c.ping) {
 		return

@@ -842,6 +842,9 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	s.stop()
 	s.mu.Unlock()
+	for _, c := range s.all() { // one may have come meanwhile
+		c.end(errRestart)
+	}
 	s.wg.Wait()
 	s.writers.end()
 }

@@ -125,16 +125,19 @@ type output struct {
 	frames [frameBytes]byte // where bytes is, if it is not larger
 	taken  [][]byte         // where objects are
 
-	attempt func(fd uintptr) (done bool) // writes bytes, and says in n and err what came of it
+	attempt func(fd uintptr) // writes bytes, and says in n and err what came of it
 	n       int
 	err     error
 }
 
 func newOutput() *output {
 	o := &output{}
-	o.attempt = func(fd uintptr) bool {
-		o.n, o.err = syscall.Write(int(fd), o.bytes)
-		return o.err != syscall.EINTR
+	o.attempt = func(fd uintptr) {
+		for {
+			if o.n, o.err = syscall.Write(int(fd), o.bytes); o.err != syscall.EINTR {
+				return
+			}
+		}
 	}
 	return o
 }
@@ -154,7 +157,8 @@ func (o *output) try(c *conn) (int, error) {
 	if c.raw == nil {
 		return 0, nil
 	}
-	if err := c.raw.Write(o.attempt); err != nil {
+	// Not Write, which waits where the library is about to say that it closes.
+	if err := c.raw.Control(o.attempt); err != nil {
 		return 0, err
 	}
 	switch o.err {
